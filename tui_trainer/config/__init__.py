@@ -1,0 +1,1 @@
+"""Hyper-parameters: declared once, validated in one place, read from presets and flags."""

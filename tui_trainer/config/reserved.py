@@ -1,0 +1,15 @@
+"""Names of the command line's own options: no hparam may be called like one of them.
+
+A test holds this list against the parser.
+"""
+
+from __future__ import annotations
+
+RESERVED = frozenset(
+    {
+        "ascii", "attach", "check", "data", "detach", "find_batch_size", "fork", "help", "init_from", "json",
+        "log", "max_restarts", "no_mouse", "no_ui", "nnodes", "node_rank", "nproc", "on_end", "preset", "profile",
+        "quiet", "rdzv_backend", "rdzv_endpoint", "rdzv_id", "resume", "run_dir", "run_name", "runs_dir", "start",
+        "theme", "traceback", "version",
+    }
+)  # fmt: skip

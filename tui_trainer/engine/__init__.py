@@ -1,0 +1,1 @@
+"""How a task is trained. Importing the package loads nothing heavy; its modules load torch."""

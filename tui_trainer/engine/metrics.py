@@ -1,0 +1,106 @@
+"""Reducers: how the values of single batches become one value for a whole epoch.
+
+A batch's values stay on the device; `engine.meter` adds them up. A plain tensor in `Task.metrics` is a `Mean`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+Combine = Literal["mean", "sum", "last"]
+
+
+class Reducer:
+    """One batch's contribution to a metric.
+
+    A subclass computes `values` from a batch and says how they combine over batches and what the metric is in the end.
+
+    Attributes:
+        combine: over batches, `values` are averaged (weighted by `Task.count`), summed, or the last ones kept.
+        values: scalar tensors, on the device.
+    """
+
+    combine: ClassVar[Combine] = "sum"
+
+    def __init__(self, *values: Tensor) -> None:
+        self.values = tuple(value.detach() for value in values)
+
+    def finish(self, totals: Sequence[float]) -> float:
+        """The metric of the epoch, from the combined `values`."""
+        return totals[0]
+
+
+class Mean(Reducer):
+    """A mean over the epoch, weighted by `Task.count`, then passed through `then`.
+
+    Args:
+        value: the batch's mean, a scalar.
+        then: applied to the epoch's mean, for example `math.exp` for a perplexity.
+    """
+
+    combine = "mean"
+
+    def __init__(self, value: Tensor, then: Callable[[float], float] | None = None) -> None:
+        super().__init__(value)
+        self._then = then
+
+    def finish(self, totals: Sequence[float]) -> float:
+        if self._then is None:
+            return totals[0]
+        try:
+            return self._then(totals[0])
+        except OverflowError:
+            return math.inf
+
+
+class Sum(Reducer):
+    """A sum over the epoch."""
+
+
+class Last(Reducer):
+    """The value of the epoch's last batch."""
+
+    combine = "last"
+
+
+class Ratio(Reducer):
+    """The ratio of two sums over the epoch; NaN when the denominator is 0.
+
+    Args:
+        numerator: the batch's part of the numerator, a scalar.
+        denominator: the batch's part of the denominator, a scalar.
+    """
+
+    def __init__(self, numerator: Tensor, denominator: Tensor) -> None:
+        super().__init__(numerator, denominator)
+
+    def finish(self, totals: Sequence[float]) -> float:
+        numerator, denominator = totals
+        return numerator / denominator if denominator else math.nan
+
+
+class R2(Reducer):
+    """Coefficient of determination, 1 − Σ(y − ŷ)² / Σ(y − ȳ)², over all samples of the epoch.
+
+    As scikit-learn's `r2_score` for one target. NaN for fewer than two samples or constant targets.
+
+    Args:
+        outputs: predictions ŷ, any shape.
+        targets: truth y, the same shape.
+    """
+
+    def __init__(self, outputs: Tensor, targets: Tensor) -> None:
+        # Σy² − (Σy)²/n loses digits, so sums are taken in the widest type the device has.
+        wide = torch.float32 if targets.device.type == "mps" else torch.float64
+        y, error = targets.detach().to(wide), targets.detach().to(wide) - outputs.detach().to(wide)
+        super().__init__(error.square().sum(), y.sum(), y.square().sum(), y.new_tensor(float(y.numel())))
+
+    def finish(self, totals: Sequence[float]) -> float:
+        residual, total, squares, n = totals
+        spread = squares - total * total / n if n else 0.0
+        return 1.0 - residual / spread if n > 1 and spread > 0 else math.nan

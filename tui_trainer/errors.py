@@ -1,0 +1,68 @@
+"""The one error type a user meets, and the exit codes. Imports nothing of ours.
+
+Every front end turns a `TrainerError` into its own form (a panel, a toast, a line on stderr) in one place.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    FILE = 3
+    SIGINT = 130
+    SIGTERM = 143
+
+
+class TrainerError(Exception):
+    """Something a user can act on.
+
+    Args:
+        title: what kind of thing went wrong, in a few words.
+        message: what happened and where (file, line, hparam, sample).
+        hint: what to do about it; empty where there is nothing to say.
+        exit_code: the exit code of a command that ends with this error.
+    """
+
+    def __init__(self, title: str, message: str = "", hint: str = "", exit_code: Exit = Exit.FAILED) -> None:
+        super().__init__(title, message, hint, exit_code)
+        self.title = title
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.message}" if self.message else self.title
+
+    def lines(self) -> str:
+        """The error as stderr shows it: `error: TITLE: MESSAGE`, then `hint: …` where there is one."""
+        text = f"error: {self}"
+        return f"{text}\nhint: {self.hint}" if self.hint else text
+
+
+class UsageError(TrainerError):
+    """A wrong command line or wrong hparams: exit code 2."""
+
+    def __init__(self, title: str, message: str = "", hint: str = "") -> None:
+        super().__init__(title, message, hint, Exit.USAGE)
+
+
+class FileError(TrainerError):
+    """A file that is missing, unreadable, malformed or refused: exit code 3."""
+
+    def __init__(self, title: str, message: str = "", hint: str = "") -> None:
+        super().__init__(title, message, hint, Exit.FILE)
+
+
+def did_you_mean(word: str, known: list[str], most: int = 3) -> str:
+    """`; did you mean lr?` for a mistyped word, or an empty string when nothing is near."""
+    import difflib
+
+    folded = {name.lower().replace("-", "_"): name for name in reversed(known)}
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), list(folded), n=most, cutoff=0.6)
+    return f"; did you mean {', '.join(folded[name] for name in near)}?" if near else ""

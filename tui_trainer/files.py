@@ -1,0 +1,170 @@
+"""Files that survive a kill: atomic replacement, durable append, locks. Standard library only."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut. File systems that can't sync folders are let off."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` and rename it over `path` on success.
+
+    A reader sees the old file or the new one, never a mixture; after an exception the old one stays.
+
+    Args:
+        path: the file to replace or create.
+        durable: also fsync the file and its folder, so that it survives a power cut.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns():x}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        fsync_dir(path.parent)
+
+
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
+    """Replace `path` atomically by `data`."""
+    with replacing(path, durable) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
+    """Replace `path` atomically by `value` as indented JSON with a final newline."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(), durable)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def create_only(path: Path, data: bytes) -> bool:
+    """Create `path` holding all of `data`, or return False if it exists. Never a partial file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns():x}.tmp")
+    try:
+        temporary.write_bytes(data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class LockHeld(Exception):
+    """Another process (or another open of this one) holds the lock.
+
+    Attributes:
+        owner: what the holder wrote about itself: host, pid, started. Empty when unreadable.
+    """
+
+    def __init__(self, owner: dict[str, Any]) -> None:
+        super().__init__(owner)
+        self.owner = owner
+
+
+class FileLock:
+    """An exclusive `flock` on a file, held until `release` or the end of the process.
+
+    The kernel drops it with the process, however that ends, so a lock that can be taken has no living
+    owner on this machine; a pid in a file proves nothing in containers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self, patience_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> FileLock:
+        """Take the lock and write down who holds it.
+
+        Args:
+            patience_s: how long to try. Viewers probe the lock for an instant, so one refusal proves nothing.
+            clock: source of seconds.
+
+        Raises:
+            LockHeld: somebody else holds it.
+        """
+        # The lock outlives this call on purpose: it is the run's sign of life.
+        file = open(self.path, "a+")
+        deadline = clock() + patience_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if clock() >= deadline:
+                    file.close()
+                    raise LockHeld(read_owner(self.path)) from None
+                time.sleep(0.02)
+        file.truncate(0)
+        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}))
+        file.flush()
+        self._file = file
+        return self
+
+    def touch(self) -> None:
+        """Heartbeat: set the file's modification time to now."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.utime(self._file.fileno())
+
+    def release(self) -> None:
+        """Give the lock back. Harmless when it is not held."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_owner(path: Path) -> dict[str, Any]:
+    """Who wrote itself into a lock file; empty when there is nothing readable."""
+    try:
+        owner = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def lock_is_held(path: Path) -> bool:
+    """Whether a living process of this machine holds the lock on `path`. Takes it for an instant at most."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        return False
+    finally:
+        os.close(fd)

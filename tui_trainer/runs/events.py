@@ -1,0 +1,49 @@
+"""The lines of events.jsonl: one JSON object each, `{"event": NAME, "time": unix seconds, "run_id": …}` plus fields.
+
+| event      | fields |
+|------------|--------|
+| run_start  | run_dir, task, hparams, device, world_size, parameters, train_samples, test_samples, steps_per_epoch, total_steps, monitor, directions {metric: "min" or "max"} |
+| run_resume | step, epoch, checkpoint; and any of run_start's that changed |
+| phase      | name; seconds once the phase is over |
+| epoch_start| epoch (from 1), step |
+| evaluation | epoch, step, metrics; an evaluation that is not at an epoch's end |
+| epoch_end  | epoch (from 1), step, metrics {"train/loss": …, "test/loss": …, …}, lr, seconds (with its evaluation), samples_per_s, best {metric, value, epoch} |
+| checkpoint | epoch, step, path (relative to the run directory), best (bool) |
+| control    | action, value, requested_by, step at which it took effect |
+| system     | device and host load, at most one a second |
+| log        | level, message |
+| alert      | level, title, message, step |
+| run_end    | status (finished, stopped, failed), reason, epochs, steps, best {metric, value, epoch}; always the last line |
+
+Metrics that a task does not define are absent. Non-finite numbers are the strings "NaN", "Infinity", "-Infinity".
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tui_trainer.runs.json_values import as_number, plain, scalar
+
+__all__ = ["as_number", "decode", "encode"]
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=scalar)
+
+
+def encode(event: dict[str, Any]) -> bytes:
+    """An event as one line with its newline. Never raises: what JSON can't hold becomes text."""
+    try:
+        text = _ENCODER.encode(event)
+    except (ValueError, TypeError, RecursionError):
+        text = _ENCODER.encode(plain(event))
+    # A lone surrogate (an undecodable file name) becomes \udcXX, which JSON reads back.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def decode(line: bytes | str) -> dict[str, Any] | None:
+    """The event of one line, or None for a torn or foreign line."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None

@@ -1,0 +1,146 @@
+"""`Task`: the one class that ties a model and a data set to the trainer.
+
+Only `datasets` and `model` must be written. Everything else has a default that is right for batches of
+(inputs, targets). Light to import: torch is imported inside methods.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tui_trainer.config.hparams import Hparams
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from tui_trainer.engine.context import EpochContext
+
+
+class Task:
+    """What is trained: data, model, loss and metrics.
+
+    The docstring's first line is shown in the list of tasks. The engine calls `datasets` first, so sizes that
+    only the data knows (features, classes, vocabulary) can be kept on `self` for `model`.
+
+    Attributes:
+        name: how a person names the task: `digits`, or the path of its file. Set when it is loaded.
+        hparams_class: its hyper-parameters, an extension of `Hparams`.
+        metric_names: names that `metrics` returns, where they are known before data is read; then a wrong
+            `monitor` is refused before anything is loaded.
+        directions: for a metric whose name does not tell, "min" or "max", whichever is better.
+    """
+
+    name: str = ""
+    hparams_class: ClassVar[type[Hparams]] = Hparams
+    metric_names: ClassVar[tuple[str, ...] | None] = None
+    directions: ClassVar[Mapping[str, str]] = {}
+
+    def datasets(self, hparams: Any) -> Any:
+        """The data.
+
+        Returns:
+            train (a seeded part `test_size` is split off), (train, test), (train, None) or (train, val, test).
+            Each is a `Dataset`, an `IterableDataset`, or a tuple of tensors or arrays with samples in dim 0.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define datasets(hparams)")
+
+    def model(self, hparams: Any) -> nn.Module:
+        """The network. Called after `datasets`."""
+        raise NotImplementedError(f"{type(self).__name__} must define model(hparams)")
+
+    def criterion(self, hparams: Any) -> Any:
+        """The loss as a callable (outputs, targets) -> scalar tensor.
+
+        None: built from `hparams.loss`, where "auto" means CrossEntropyLoss for whole-number targets and MSELoss
+        for others.
+        """
+        return None
+
+    def optimizer(self, hparams: Any, model: nn.Module) -> Any:
+        """An optimizer of your own, or a dict of named ones. None: built from `hparams.optimizer`."""
+        return None
+
+    def scheduler(self, hparams: Any, optimizer: torch.optim.Optimizer, total_steps: int | None) -> Any:
+        """A learning-rate scheduler of your own, stepped after each optimizer step. None: `hparams.scheduler`."""
+        return None
+
+    def dataloader(self, hparams: Any, dataset: Any, train: bool) -> Any:
+        """A DataLoader or any iterable of batches of your own. None: the trainer's, which resumes exactly."""
+        return None
+
+    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+        """Forward pass and loss of one batch, in training and in evaluation (`model.training` tells which).
+
+        Args:
+            model: the network.
+            batch: what the loader yields, on the device.
+            criterion: what `criterion` returned.
+
+        Returns:
+            (loss, outputs, targets). `loss` is a scalar tensor, or {"loss": total, name: part or reducer, …}, whose
+            parts become metrics.
+        """
+        inputs, targets = batch
+        outputs = model(inputs)
+        return criterion(outputs, targets), outputs, targets
+
+    def count(self, batch: Any) -> int | Tensor:
+        """What the batch's loss is a mean over: the weight of this batch in epoch means. Default: samples."""
+        return first_length(batch)
+
+    def metrics(self, outputs: Any, targets: Any) -> dict[str, Any]:
+        """Metrics of one batch beside the loss.
+
+        Returns:
+            {name: scalar tensor (a mean, weighted by `count`) or a reducer of `tui_trainer`: Mean, Sum, Ratio, Last…}.
+            Default: accuracy for class indices, mae for numbers of the outputs' own shape.
+        """
+        import torch
+
+        if not (isinstance(outputs, torch.Tensor) and isinstance(targets, torch.Tensor)):
+            return {}
+        if not targets.is_floating_point() and outputs.dim() == targets.dim() + 1:
+            return {"accuracy": (outputs.argmax(1) == targets).float().mean()}
+        if targets.is_floating_point() and outputs.shape == targets.shape:
+            return {"mae": (outputs - targets).abs().mean()}
+        return {}
+
+    def predict(self, model: nn.Module, inputs: Any) -> Any:
+        """Outputs for inputs without targets."""
+        return model(inputs)
+
+    def on_epoch_end(self, context: EpochContext) -> None:
+        """Called after each epoch's evaluation: log texts or images, look at the metrics."""
+
+    @classmethod
+    def summary(cls) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(cls) or "").split("\n", 1)[0] if cls.__doc__ else ""
+
+    def overrides(self, method: str) -> bool:
+        """Whether this task defines `method` by itself instead of keeping the default."""
+        return getattr(type(self), method, None) is not getattr(Task, method, None)
+
+
+def first_length(batch: Any) -> int:
+    """Length of the first tensor (or array) found in a batch of any nesting.
+
+    Raises:
+        TypeError: there is no tensor in it.
+    """
+    if hasattr(batch, "shape") and len(batch.shape) > 0:
+        return int(batch.shape[0])
+    parts = batch.values() if isinstance(batch, Mapping) else batch
+    if hasattr(batch, "__dataclass_fields__"):
+        parts = vars(batch).values()
+    if isinstance(parts, (str, bytes)) or not hasattr(parts, "__iter__"):
+        raise TypeError("a batch holds no tensor with samples in dim 0; define count(batch) in your task")
+    for part in parts:
+        try:
+            return first_length(part)
+        except TypeError:
+            continue
+    raise TypeError("a batch holds no tensor with samples in dim 0; define count(batch) in your task")

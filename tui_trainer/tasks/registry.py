@@ -1,0 +1,193 @@
+"""From a word on the command line to a `Task`: built-in names, files, modules, entry points."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from tui_trainer.config.hparams import Hparams
+from tui_trainer.config.reserved import RESERVED
+from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
+from tui_trainer.tasks.base import Task
+
+BUILT_IN = {
+    "digits": "tui_trainer.tasks.digits:Digits",
+    "tabular": "tui_trainer.tasks.tabular:Tabular",
+    "images": "tui_trainer.tasks.images:Images",
+    "char_lm": "tui_trainer.tasks.char_lm:CharLM",
+    "seq2seq": "tui_trainer.tasks.seq2seq:Seq2Seq",
+}
+
+ENTRY_POINT_GROUP = "tui_trainer.tasks"
+
+
+def known_tasks() -> dict[str, str]:
+    """Name -> module:Class of every built-in task and every entry point."""
+    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**plugged, **BUILT_IN}
+
+
+def looks_like_task(word: str) -> bool:
+    """Whether a word of the command line can name a task, judged without importing anything."""
+    return word in known_tasks() or _split_file(word) is not None or _is_module_path(word)
+
+
+def _split_file(word: str) -> tuple[str, str | None] | None:
+    path, _, class_name = word.partition(":")
+    return (path, class_name or None) if path.endswith(".py") else None
+
+
+def _is_module_path(word: str) -> bool:
+    module, colon, name = word.partition(":")
+    return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def load_task(word: str, folders: Sequence[Path] = (Path(),)) -> Task:
+    """Load the task that `word` names.
+
+    Args:
+        word: a built-in name, `file.py`, `file.py:Class`, `package.module:Class` or an entry point's name.
+        folders: where a relative task file is looked for, in order.
+
+    Raises:
+        UsageError: unknown name, an object that is no `Task`, or hparams that collide with our options.
+        FileError: a task file that is missing or does not parse.
+        TrainerError: the user's code raised while it was imported.
+    """
+    where = known_tasks().get(word)
+    if where is not None:
+        module_name, _, class_name = where.partition(":")
+        found = _task_class(_import(module_name, word), class_name, word)
+    elif (split := _split_file(word)) is not None:
+        found = _task_class(_import_file(_find(split[0], folders)), split[1], word)
+    elif _is_module_path(word):
+        module_name, _, class_name = word.partition(":")
+        found = _task_class(_import(module_name, word), class_name, word)
+    else:
+        names = sorted(known_tasks())
+        raise UsageError(
+            "unknown task",
+            f'"{word}" is no task{did_you_mean(word, names)}',
+            f"built-in tasks: {', '.join(names)}; your own: my_task.py or package.module:Class",
+        )
+    check_hparams_class(found)
+    task = found()
+    task.name = word
+    return task
+
+
+def _find(name: str, folders: Sequence[Path]) -> Path:
+    for folder in folders:
+        path = folder / name
+        if path.is_file():
+            return path
+    looked = ", ".join(str(folder.absolute()) for folder in folders)
+    raise FileError("task file not found", f"{name} is not in {looked}", "check the path of the task file")
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.resolve()
+    try:
+        compile(path.read_bytes(), str(path), "exec")
+    except OSError as error:
+        raise FileError("task file unreadable", f"{path}: {error.strerror}") from error
+    except (SyntaxError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise FileError("task file does not parse", f"{path}{line}: {getattr(error, 'msg', error)}") from error
+    # Loader workers that are spawned import the module by this name, so its folder goes on the path.
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    known = sys.modules.get(path.stem)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    name = path.stem if known is None and path.stem.isidentifier() else f"tui_trainer_task_{abs(hash(str(path))):x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, Exception):
+            raise _import_failed(str(path), error, str(path)) from error
+        raise
+    return module
+
+
+def _import(module_name: str, word: str) -> ModuleType:
+    if (folder := os.getcwd()) not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise UsageError(
+                "unknown task", f'"{word}": there is no module {error.name}', "install it, or run where it can be imported"
+            ) from error
+        raise _import_failed(word, error, module_name) from error
+    except Exception as error:
+        raise _import_failed(word, error, module_name) from error
+
+
+def _import_failed(word: str, error: Exception, anchor: str) -> TrainerError:
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if frame.filename.endswith(anchor)]
+    at = f" (line {inside[-1].lineno})" if inside else ""
+    return TrainerError(
+        "task can't be imported", f"{word}{at}: {type(error).__name__}: {error}", "run the file with python to see it fail"
+    )
+
+
+def _task_class(module: ModuleType, name: str | None, word: str) -> type[Task]:
+    if name:
+        found = getattr(module, name, None)
+        if found is None:
+            here = [n for n, value in vars(module).items() if _is_task(value)]
+            raise UsageError("unknown task", f"{word}: {module.__name__} has no {name}{did_you_mean(name, here)}")
+        if not _is_task(found):
+            raise UsageError("not a task", f"{word}: {name} is no subclass of tui_trainer.Task")
+        return found  # type: ignore[no-any-return]
+    own = [value for value in vars(module).values() if _is_task(value) and value.__module__ == module.__name__]
+    # A helper base class in the same file is not meant; its subclasses are.
+    leaves = [value for value in own if not any(other is not value and issubclass(other, value) for other in own)]
+    if not leaves:
+        raise UsageError("no task in file", f"{word} defines no subclass of tui_trainer.Task", "class MyTask(Task): …")
+    if len(leaves) > 1:
+        names = ", ".join(leaf.__name__ for leaf in leaves)
+        raise UsageError("several tasks in file", f"{word} defines {names}", f"name one: {word}:{leaves[0].__name__}")
+    return leaves[0]  # type: ignore[no-any-return]
+
+
+def _is_task(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, Task) and value is not Task
+
+
+def check_hparams_class(task: type[Task]) -> None:
+    """Refuse hparams whose flag would be one of our options.
+
+    Raises:
+        UsageError: names each colliding hparam.
+    """
+    declared = task.hparams_class
+    if not (inspect.isclass(declared) and issubclass(declared, Hparams)):
+        raise UsageError("not a task", f"{task.__name__}.hparams_class must be a subclass of tui_trainer.Hparams")
+    names = declared.specs()
+    taken = sorted(name for name in names if name in RESERVED or name.removeprefix("no_") in RESERVED)
+    taken += sorted(name for name in names if name.startswith("no_") and name.removeprefix("no_") in names)
+    if taken:
+        raise UsageError(
+            "hparam name taken",
+            f"{task.__name__}: {', '.join(taken)} would collide with an option of tui-train",
+            "give the hparam another name",
+        )
