@@ -6,12 +6,37 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+_TEMPORARY = re.compile(r"\..+\.[0-9]+-[0-9a-f]+\.tmp")
+
+
+def _temporary_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns():x}.tmp")
+
+
+def remove_temporaries(folder: Path) -> list[str]:
+    """Delete what a killed process left of its unfinished replacements.
+
+    Only for a folder that no living process writes to.
+
+    Returns:
+        The names of the deleted files.
+    """
+    removed = []
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
+                removed.append(path.name)
+    return removed
 
 
 def fsync_dir(folder: Path) -> None:
@@ -34,7 +59,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
         path: the file to replace or create.
         durable: also fsync the file and its folder, so that it survives a power cut.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns():x}.tmp")
+    temporary = _temporary_beside(path)
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -67,14 +92,22 @@ def sha256_file(path: Path) -> str:
 
 
 def create_only(path: Path, data: bytes) -> bool:
-    """Create `path` holding all of `data`, or return False if it exists. Never a partial file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns():x}.tmp")
+    """Create `path` holding all of `data`, or return False if it exists. Never a partly written file."""
+    temporary = _temporary_beside(path)
     try:
         temporary.write_bytes(data)
         try:
             os.link(temporary, path)
         except FileExistsError:
             return False
+        except OSError:
+            # No hard links here (exFAT, some FUSE mounts): reserve the name, then replace it by the whole
+            # file. A reader may meet the empty reservation for an instant.
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            except FileExistsError:
+                return False
+            os.replace(temporary, path)
         return True
     finally:
         temporary.unlink(missing_ok=True)
@@ -96,7 +129,7 @@ class FileLock:
     """An exclusive `flock` on a file, held until `release` or the end of the process.
 
     The kernel drops it with the process, however that ends, so a lock that can be taken has no living
-    owner on this machine; a pid in a file proves nothing in containers.
+    owner on this machine; a pid in a file proves nothing in containers. A forked child does not inherit it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,24 +145,33 @@ class FileLock:
 
         Raises:
             LockHeld: somebody else holds it.
+            OSError: the file can't be opened, or its file system knows no locks.
         """
         # The lock outlives this call on purpose: it is the run's sign of life.
         file = open(self.path, "a+")
-        deadline = clock() + patience_s
+        try:
+            self._wait(file, clock() + patience_s, clock)
+            # On a full disk the lock matters more than the note about who holds it.
+            with suppress(OSError):
+                os.ftruncate(file.fileno(), 0)
+                os.write(file.fileno(), json.dumps(_owner()).encode())
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        _held.add(self)
+        return self
+
+    def _wait(self, file: IO[str], deadline: float, clock: Callable[[], float]) -> None:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
+            except BlockingIOError:
                 if clock() >= deadline:
-                    file.close()
                     raise LockHeld(read_owner(self.path)) from None
                 time.sleep(0.02)
-        file.truncate(0)
-        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}))
-        file.flush()
-        self._file = file
-        return self
+            else:
+                return
 
     def touch(self) -> None:
         """Heartbeat: set the file's modification time to now."""
@@ -140,8 +182,33 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back. Harmless when it is not held."""
         if self._file is not None:
+            # Closing alone would leave it held by a child that was spawned with this file open.
+            with suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._file is not None:
             self._file.close()
             self._file = None
+        _held.discard(self)
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    # A forked loader worker shares its parent's open files; one that outlives a killed trainer would go on
+    # holding the lock and make a dead run look alive.
+    for lock in list(_held):
+        lock._forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _owner() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}
 
 
 def read_owner(path: Path) -> dict[str, Any]:
@@ -161,8 +228,10 @@ def lock_is_held(path: Path) -> bool:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False
     else:
         fcntl.flock(fd, fcntl.LOCK_UN)
         return False

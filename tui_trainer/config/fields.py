@@ -26,6 +26,10 @@ MAX_WHOLE = 2**53
 """Whole numbers beyond this are not exact in JSON readers that use doubles, so they are refused."""
 
 
+SANITY_CAP = 10**6
+"""Upper bounds from here on are meant against slips of the hand; they are named only when they are broken."""
+
+
 def Field(
     default: Any = PydanticUndefined,
     *,
@@ -57,14 +61,15 @@ def Field(
         min_length, max_length: bounds of a text's or tuple's length.
         pattern: regular expression that a text must match.
     """
-    extra = {"group": group, "unit": unit, "expected": expected, "log": log, "path": path}
+    extra: dict[str, Any] = {"group": group, "unit": unit, "expected": expected, "log": log, "path": path}
     bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le, "min_length": min_length, "max_length": max_length}
+    stated: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
     return pydantic.Field(
         default,
         description=description,
         pattern=pattern,
         json_schema_extra={f"x-{key}": value for key, value in extra.items() if value},
-        **{key: value for key, value in bounds.items() if value is not None},  # type: ignore[arg-type]
+        **stated,
     )
 
 
@@ -95,30 +100,24 @@ class FieldSpec:
     @property
     def expected(self) -> str:
         """What a valid value is, in words: `a number > 0`, `one of "constant", "cosine"`."""
-        text = self.expected_text or self._expected_from_type()
+        told = {key: bound for key, bound in self.bounds.items() if key in ("gt", "ge") or bound < SANITY_CAP}
+        return self._expected(told)
+
+    @property
+    def expected_in_full(self) -> str:
+        """As `expected`, with an upper bound that is only there against slips of the hand."""
+        return self._expected(self.bounds)
+
+    def _expected(self, bounds: dict[str, float]) -> str:
+        if self.expected_text:
+            text = self.expected_text
+        elif self.kind == "numbers":
+            text = f"{self.length} numbers" if self.length else "a list of numbers"
+        elif self.kind == "path":
+            text = "a file or folder"
+        else:
+            text = " or ".join(_member_text(member, bounds) for member in self.members)
         return f"{text}, or none" if self.optional else text
-
-    def _expected_from_type(self) -> str:
-        if self.kind == "choice":
-            return "one of " + ", ".join(self.choices)
-        if self.kind == "bool":
-            return "true or false"
-        if self.kind == "numbers":
-            return f"{self.length} numbers" if self.length else "a list of numbers"
-        if self.kind == "path":
-            return "a file or folder"
-        if self.kind == "str":
-            return "text"
-        return ("a whole number" if self.kind == "int" else "a number") + self._bounds_text()
-
-    def _bounds_text(self) -> str:
-        low = self.bounds.get("ge", self.bounds.get("gt"))
-        high = self.bounds.get("le", self.bounds.get("lt"))
-        if low is not None and high is not None and {"ge", "le"} <= self.bounds.keys():
-            return f" from {show_number(low)} to {show_number(high)}"
-        signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-        parts = [f"{signs[key]} {show_number(bound)}" for key, bound in self.bounds.items()]
-        return " " + " and ".join(parts) if parts else ""
 
     def parse(self, text: str) -> Any:
         """Turn a flag's or form's text into a value of this field's type. Bounds are the schema's business.
@@ -135,6 +134,27 @@ class FieldSpec:
             except ValueError:
                 continue
         raise ValueError(f"expected {self.expected}, got {show_value(text)}")
+
+
+def _member_text(member: Any, bounds: dict[str, float]) -> str:
+    if typing.get_origin(member) is Literal:
+        choices = [str(choice) for choice in typing.get_args(member)]
+        return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
+    if member in (int, float):
+        return ("a whole number" if member is int else "a number") + _bounds_text(bounds)
+    names = {bool: "true or false", str: "text", dict: "an object", list: "a list", tuple: "a list"}
+    return names.get(typing.get_origin(member) or member, getattr(member, "__name__", str(member)))
+
+
+def _bounds_text(bounds: dict[str, float]) -> str:
+    if {"ge", "le"} <= bounds.keys():
+        return f" from {show_number(bounds['ge'])} to {show_number(bounds['le'])}"
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    parts = [f"{signs[key]} {show_number(bound)}" for key, bound in bounds.items()]
+    return " " + " and ".join(parts) if parts else ""
+
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
 
 
 def _parse_as(member: Any, text: str) -> Any:
@@ -154,7 +174,7 @@ def _parse_as(member: Any, text: str) -> Any:
             raise ValueError
         return int(text)
     if member is float:
-        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity|nan)", text, re.I):
+        if not _NUMBER.fullmatch(text):
             raise ValueError
         return float(text)
     if member is str:
@@ -179,10 +199,15 @@ def show_value(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
+        text = printable(json.dumps(value, ensure_ascii=False, default=str))
+    except (TypeError, ValueError, RecursionError):
+        text = printable(repr(value))
     return text if len(text) <= 80 else text[:77] + "…"
+
+
+def printable(text: str) -> str:
+    """Text that is safe to show: control characters as escapes, so that no file drives a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def flag_text(value: Any) -> str:
@@ -215,7 +240,7 @@ def spec_of(name: str, info: pydantic.fields.FieldInfo) -> FieldSpec:
         members=members,
         optional=optional,
         required=info.is_required(),
-        default=None if info.is_required() else info.get_default(call_default_factory=True),  # type: ignore[call-arg]
+        default=None if info.is_required() else info.get_default(call_default_factory=True),
         description=info.description or "",
         group=str(extra.get("x-group", "Model")),
         unit=str(extra.get("x-unit", "")),

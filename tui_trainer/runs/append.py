@@ -9,6 +9,9 @@ from pathlib import Path
 Write = Callable[[int, bytes, int], int]
 """`os.pwrite`: (file descriptor, data, offset) -> bytes written."""
 
+# A long backlog is not copied whole for every attempt.
+_CHUNK = 1 << 18
+
 
 class AppendFile:
     """Records are added to a buffer and drained to the file at an explicit offset.
@@ -52,8 +55,8 @@ class AppendFile:
         return len(self._pending)
 
     def add(self, record: bytes) -> None:
-        """Put a whole record in line."""
-        if len(self._pending) + len(record) > self.limit:
+        """Put a whole record in line. After `close` it is dropped."""
+        if self._fd < 0 or len(self._pending) + len(record) > self.limit:
             self.dropped += 1
             return
         self._pending += record
@@ -66,7 +69,7 @@ class AppendFile:
         self._draining = True
         try:
             while self._pending:
-                count = self._write(self._fd, bytes(self._pending), self._written)
+                count = self._write(self._fd, bytes(self._pending[:_CHUNK]), self._written)
                 if count <= 0:
                     self.error = "nothing was written"
                     return
@@ -80,6 +83,8 @@ class AppendFile:
 
     def sync(self) -> None:
         """fsync; an error is kept in `error`."""
+        if self._fd < 0:
+            return
         try:
             os.fsync(self._fd)
         except OSError as error:

@@ -89,6 +89,8 @@ class Task:
 
     def count(self, batch: Any) -> int | Tensor:
         """What the batch's loss is a mean over: the weight of this batch in epoch means. Default: samples."""
+        from tui_trainer.engine.batches import first_length
+
         return first_length(batch)
 
     def metrics(self, outputs: Any, targets: Any) -> dict[str, Any]:
@@ -123,24 +125,3 @@ class Task:
     def overrides(self, method: str) -> bool:
         """Whether this task defines `method` by itself instead of keeping the default."""
         return getattr(type(self), method, None) is not getattr(Task, method, None)
-
-
-def first_length(batch: Any) -> int:
-    """Length of the first tensor (or array) found in a batch of any nesting.
-
-    Raises:
-        TypeError: there is no tensor in it.
-    """
-    if hasattr(batch, "shape") and len(batch.shape) > 0:
-        return int(batch.shape[0])
-    parts = batch.values() if isinstance(batch, Mapping) else batch
-    if hasattr(batch, "__dataclass_fields__"):
-        parts = vars(batch).values()
-    if isinstance(parts, (str, bytes)) or not hasattr(parts, "__iter__"):
-        raise TypeError("a batch holds no tensor with samples in dim 0; define count(batch) in your task")
-    for part in parts:
-        try:
-            return first_length(part)
-        except TypeError:
-            continue
-    raise TypeError("a batch holds no tensor with samples in dim 0; define count(batch) in your task")

@@ -1,0 +1,336 @@
+"""Presets: flat JSON or TOML files of hparams, found by name or path, read, listed and saved."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tui_trainer import files
+from tui_trainer.config.fields import printable, show_value
+from tui_trainer.config.hparams import Hparams
+from tui_trainer.config.parse import Malformed, decode, parse_json, parse_toml
+from tui_trainer.config.problems import HparamsError, Problem, suggestion
+from tui_trainer.errors import FileError, TrainerError, UsageError
+
+SUFFIXES = (".json", ".toml")
+
+NOT_HPARAMS = ("$schema", "task", "description")
+"""Keys of a preset that say something about the preset itself."""
+
+MAX_BYTES = 4 << 20
+"""A larger file is no preset but data that was named by mistake."""
+
+Origin = Literal["project", "user", "shipped"]
+
+LIST_HINT = "tui-train presets list"
+
+
+@dataclass(frozen=True)
+class Defect:
+    """Something wrong with a preset that no schema is needed to see."""
+
+    line: int
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset as it was read. Its values are not validated yet: that needs a task's schema, see `resolve`.
+
+    Attributes:
+        path: its file, as it was found; None for one that was never a file.
+        name: the file's name without suffix.
+        task: the value of its `task` key.
+        description: the value of its `description` key.
+        values: hparams, without `task`, `description` and `$schema`.
+        lines: line of each key in the file, from 1.
+        text: the whole file.
+        defects: duplicate keys and the like. `resolve` reports them together with what the schema refuses;
+            without a `resolve`, call `raise_defects`.
+    """
+
+    path: Path | None
+    name: str
+    task: str | None = None
+    description: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    text: str = ""
+    defects: tuple[Defect, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The file as messages name it."""
+        return printable(str(self.path or self.name))
+
+    def place(self, key: str) -> str:
+        """`presets/baseline.json:4` for a key; line 1 for a key that the file lacks."""
+        return f"{self.file}:{self.lines.get(key, 1)}"
+
+    def raise_defects(self) -> None:
+        """Refuse a preset with defects.
+
+        Raises:
+            HparamsError: names each with its line.
+        """
+        if self.defects:
+            raise malformed(self.path or Path(self.name), self.defects)
+
+    def as_json(self) -> dict[str, Any]:
+        """The preset as a JSON object."""
+        about = {"task": self.task, "description": self.description}
+        return {**{key: text for key, text in about.items() if text}, **self.values}
+
+
+def malformed(path: Path, defects: tuple[Defect, ...]) -> HparamsError:
+    """The error for a file that is wrong in itself."""
+    lines = {id(defect.problem): defect.line for defect in defects}
+    return HparamsError(
+        f"preset {printable(path.name)} is malformed",
+        [defect.problem for defect in defects],
+        lambda problem: f"{printable(str(path))}:{lines[id(problem)]}: {problem}",
+    )
+
+
+def read_preset(path: Path) -> Preset:
+    """Read a preset: TOML if the file is called so, else JSON.
+
+    Raises:
+        FileError: the file is missing or unreadable.
+        HparamsError: wrong syntax. Defects that leave the rest readable are kept in the preset.
+    """
+    path = Path(path)
+    try:
+        text = decode(_read(path))
+        parsed = parse_toml(text) if path.suffix.lower() == ".toml" else parse_json(text)
+    except Malformed as error:
+        raise malformed(path, (Defect(error.line, Problem("", error.text)),)) from None
+    defects = [
+        Defect(line, Problem(key, f"given again, first in line {first}"))
+        for key, line, first in parsed.duplicates
+    ]
+    about = {"task": "", "description": ""}
+    for key in about:
+        value = parsed.values.get(key)
+        if isinstance(value, str):
+            about[key] = value
+        if value is not None and (not isinstance(value, str) or (key == "task" and not value.strip())):
+            expected = "the name or file of a task" if key == "task" else "text"
+            defects.append(
+                Defect(
+                    parsed.lines.get(key, 1), Problem(key, f"expected {expected}, got {show_value(value)}")
+                )
+            )
+    return Preset(
+        path=path,
+        name=path.stem,
+        task=about["task"].strip() or None,
+        description=about["description"],
+        values={key: value for key, value in parsed.values.items() if key not in NOT_HPARAMS},
+        lines=parsed.lines,
+        text=text,
+        defects=tuple(sorted(defects, key=lambda defect: defect.line)),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise FileError("preset not found", f"{printable(str(path))} does not exist", LIST_HINT) from None
+    except OSError as error:
+        raise FileError("preset unreadable", f"{printable(str(path))}: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise FileError(
+            "preset refused",
+            f"{printable(str(path))} is larger than {MAX_BYTES >> 20} MiB, so it is no preset",
+        )
+    return data
+
+
+def user_folder() -> Path:
+    """Where a person's own presets live on this machine."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tui-trainer")) / "presets"
+
+
+def project_folder(cwd: Path = Path()) -> Path:
+    """Where the presets of the project in `cwd` live."""
+    return cwd / "presets"
+
+
+def _shipped_folder() -> Path:
+    package = Path(__file__).resolve().parent.parent
+    # An editable install has no copy of the presets inside the package; the repository is around it.
+    repository = package.parent
+    return repository / "presets" if (repository / "pyproject.toml").is_file() else package / "presets"
+
+
+def preset_folders(cwd: Path = Path()) -> list[tuple[Origin, Path]]:
+    """The folders that names are looked up in, in order. In the repository itself, two of them are one."""
+    folders: list[tuple[Origin, Path]] = [
+        ("project", project_folder(cwd)),
+        ("user", user_folder()),
+        ("shipped", _shipped_folder()),
+    ]
+    first = {os.path.realpath(path): origin for origin, path in reversed(folders)}
+    return [(origin, path) for origin, path in folders if first[os.path.realpath(path)] == origin]
+
+
+def folded(name: str) -> str:
+    """A name in the form in which two names are compared: `-` and `_` are the same."""
+    return name.replace("-", "_")
+
+
+def _files_of(folder: Path) -> Iterator[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        path = folder / name
+        if path.suffix.lower() in SUFFIXES and not name.startswith(".") and path.is_file():
+            yield path
+
+
+def find_preset(word: str, cwd: Path = Path()) -> Path:
+    """The file that `word` means: a path, or a name of a preset of the project, the user, or shipped with us.
+
+    Raises:
+        FileError: `word` is a path and there is no such file.
+        UsageError: `word` is a name and no preset is called so.
+    """
+    looks_like_path = os.sep in word or word.lower().endswith(SUFFIXES)
+    if looks_like_path or os.path.isfile(cwd / word):
+        path = cwd / word
+        if os.path.exists(path):
+            return path
+        raise FileError("preset not found", f"{printable(str(path))} does not exist", LIST_HINT)
+    names: dict[str, None] = {}
+    for _, folder in preset_folders(cwd):
+        for path in _files_of(folder):
+            if folded(path.stem) == folded(word):
+                return path
+            names[path.stem] = None
+    raise UsageError(
+        "unknown preset", f"no preset is called {show_value(word)}{suggestion(word, names)}", LIST_HINT
+    )
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A preset in a listing.
+
+    Attributes:
+        preset: None for a file that can't be read.
+        error: why it can't be read.
+        shadowed: another preset of this name is found first, so this one is reached by its path only.
+    """
+
+    origin: Origin
+    path: Path
+    preset: Preset | None
+    error: TrainerError | None
+    shadowed: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+def list_presets(cwd: Path = Path()) -> list[Listed]:
+    """Every preset that has a name, in the order in which names are looked up. Broken ones are listed too."""
+    listed: list[Listed] = []
+    seen: set[str] = set()
+    for origin, folder in preset_folders(cwd):
+        for path in _files_of(folder):
+            preset, error = None, None
+            try:
+                preset = read_preset(path)
+                preset.raise_defects()
+            except TrainerError as problem:
+                error = problem
+            listed.append(Listed(origin, path, preset, error, folded(path.stem) in seen))
+            seen.add(folded(path.stem))
+    return listed
+
+
+def path_to_save(name: str, folder: Path) -> Path:
+    """The file that a preset called `name` is saved as.
+
+    Raises:
+        UsageError: the name can't be a file's, or a TOML file has it.
+    """
+    stem = name.strip().removesuffix(".json")
+    if not stem or stem.startswith((".", "-")) or any(c in "/\\\0" or not c.isprintable() for c in stem):
+        raise UsageError(
+            "wrong preset name",
+            f"{show_value(name)} can't be the name of a preset",
+            "letters, digits, - and _",
+        )
+    for path in _files_of(folder):
+        if folded(path.stem) == folded(stem):
+            if path.suffix.lower() == ".toml":
+                raise UsageError(
+                    "preset exists",
+                    f"{printable(str(path))} has this name, and TOML files are not written",
+                    "take another name",
+                )
+            return path
+    return folder / f"{stem}.json"
+
+
+def preset_values(hparams: Hparams, all_values: bool = False) -> dict[str, Any]:
+    """Hparams as a preset states them: those that differ from the task's defaults, in the schema's order."""
+    specs = type(hparams).specs()
+    plain = hparams.model_dump(mode="json")
+    return {
+        name: plain[name]
+        for name, spec in specs.items()
+        if name not in NOT_HPARAMS and (all_values or spec.required or getattr(hparams, name) != spec.default)
+    }
+
+
+def save_preset(
+    path: Path,
+    task: str,
+    hparams: Hparams,
+    description: str = "",
+    overwrite: bool = False,
+    all_values: bool = False,
+) -> Path:
+    """Write a preset as JSON, atomically.
+
+    Args:
+        path: the file; its folder is created.
+        task: how the task is called.
+        hparams: valid hparams of that task.
+        description: one sentence.
+        overwrite: replace a file that exists.
+        all_values: state also what equals the task's defaults.
+
+    Returns:
+        `path`.
+
+    Raises:
+        UsageError: the file exists and may not be overwritten.
+        FileError: it can't be written.
+    """
+    about: Mapping[str, Any] = {"task": task, **({"description": description} if description else {})}
+    value = {**about, **preset_values(hparams, all_values)}
+    data = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            files.write_bytes(path, data)
+        elif not files.create_only(path, data):
+            raise UsageError("preset exists", f"{printable(str(path))} exists", "--overwrite replaces it")
+    except OSError as error:
+        raise FileError("preset not saved", f"{printable(str(path))}: {error.strerror}") from error
+    return path

@@ -1,0 +1,121 @@
+"""The seed's `batch_looper`: one body for training and testing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from tui_trainer.engine.batches import first_length
+from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.update import Forward, Updater
+
+
+class Waiting:
+    """Wraps an iterator of batches, counts samples and adds up the seconds spent waiting for it.
+
+    Args:
+        batches: what to iterate over.
+        samples: where to go on counting.
+        clock: seconds that only ever grow.
+
+    Attributes:
+        samples: samples so far, by the first tensor of each batch.
+        seconds: time inside `next` so far.
+    """
+
+    def __init__(self, batches: Iterable[Any], samples: int = 0, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._batches = iter(batches)
+        self._clock = clock
+        self.samples = samples
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        begin = self._clock()
+        try:
+            batch = next(self._batches)
+        finally:
+            self.seconds += self._clock() - begin
+        with suppress(TypeError):
+            self.samples += first_length(batch)
+        return batch
+
+
+def batch_looper(
+    batches: Iterable[Any],
+    model: nn.Module,
+    forward: Forward,
+    meter: Meter,
+    updater: Updater | None = None,
+    accumulation: int = 1,
+    after_window: Callable[[int], bool] | None = None,
+) -> None:
+    """Run over batches; with an updater, train on them.
+
+    Args:
+        batches: batches on the device.
+        model: the network, already in the right mode.
+        forward: loss and metrics of a batch.
+        meter: collects the values.
+        updater: makes an optimizer step of each window; None: only measure.
+        accumulation: batches of a window.
+        after_window: called with the number of batches of each window; False ends the loop.
+    """
+    batches = iter(batches)
+    while window := list(islice(batches, accumulation)):
+        if updater is None:
+            for batch in window:
+                _, values = forward(model, batch)
+                meter.add(values, forward.count(batch))
+        else:
+            updater.step(window, forward, meter)
+        if after_window is not None and not after_window(len(window)):
+            return
+
+
+def train_batch_looper(
+    batches: Iterable[Any],
+    model: nn.Module,
+    forward: Forward,
+    meter: Meter,
+    updater: Updater,
+    accumulation: int,
+    after_window: Callable[[int], bool],
+) -> None:
+    """Train on the batches of an epoch, or of what is left of it."""
+    model.train()
+    batch_looper(batches, model, forward, meter, updater, accumulation, after_window)
+
+
+def test_batch_looper(
+    batches: Iterable[Any],
+    model: nn.Module,
+    forward: Forward,
+    meter: Meter,
+    after_window: Callable[[int], bool] | None = None,
+) -> dict[str, float]:
+    """Measure a split: no gradient, evaluation mode; the model's mode comes back as it was.
+
+    Returns:
+        The split's metrics, exact means over its samples.
+    """
+    training = model.training
+    model.eval()
+    meter.reset()
+    try:
+        with torch.no_grad():
+            batch_looper(batches, model, forward, meter, after_window=after_window)
+    finally:
+        model.train(training)
+    return meter.means()
+
+
+test_batch_looper.__test__ = False  # type: ignore[attr-defined]

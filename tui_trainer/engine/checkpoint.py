@@ -1,0 +1,208 @@
+"""Saving and loading a checkpoint's files. The index (`runs.checkpoints`) decides which exist."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tui_trainer import files
+from tui_trainer.errors import FileError
+from tui_trainer.runs import checkpoints
+from tui_trainer.runs.json_values import write_object
+from tui_trainer.runs.layout import SCHEMA, RunLayout, checkpoint_tag
+
+Entry = dict[str, Any]
+
+
+class _Hashing:
+    """A file that hashes what passes through it, so that a checkpoint is not read again for its checksum."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def plain(value: Any) -> Any:
+    """Turn a state into types that `torch.load(weights_only=True)` reads, tensors on the host.
+
+    Optimizers and users' objects hold NumPy scalars, enums, paths and special dicts, which it refuses.
+    """
+    if isinstance(value, Tensor):
+        return _on_host(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    if isinstance(value, Mapping):
+        return {plain(key): plain(part) for key, part in value.items()}
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return tuple(plain(part) for part in value)
+    if isinstance(value, (list, set, frozenset)):
+        return [plain(part) for part in value]
+    return value
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    host = tensor.detach().to("cpu")
+    # A view would drag its whole storage into the file.
+    return host.clone() if host.layout == torch.strided and host.untyped_storage().nbytes() > host.nbytes else host
+
+
+def model_state(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The model's state_dict on the host, with tensors that share memory still shared."""
+    shared: dict[tuple[int, ...], Tensor] = {}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            state[name] = plain(tensor)
+            continue
+        strided = tensor.layout == torch.strided
+        key = (tensor.data_ptr(), *tensor.shape, *tensor.stride()) if strided and tensor.numel() else (id(tensor),)
+        if key not in shared:
+            shared[key] = _on_host(tensor)
+        state[name] = shared[key]
+    return state
+
+
+def _save(path: Path, value: Any) -> str:
+    """Write `value` with torch.save, atomically and durably.
+
+    Returns:
+        SHA-256 of the file, as hex.
+    """
+    with files.replacing(path) as file:
+        hashing = _Hashing(file)
+        torch.save(value, hashing)
+        return hashing.sha256.hexdigest()
+
+
+def describe_tensors(state: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """Name, shape, dtype and norm of each tensor, for browsing without opening the `.pt`."""
+    rows = []
+    for name, tensor in state.items():
+        if isinstance(tensor, Tensor):
+            norm = float(torch.linalg.vector_norm(tensor.float())) if tensor.layout == torch.strided else math.nan
+            rows.append({"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch."), "norm": norm})
+    return rows
+
+
+def save_checkpoint(
+    layout: RunLayout,
+    epoch: int,
+    batch: int,
+    *,
+    weights: Mapping[str, Tensor],
+    trainer_state: Mapping[str, Any],
+    hparams: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    step: int,
+    time: float,
+    best: bool,
+    keep: int | None,
+) -> Entry:
+    """Write a checkpoint's four files, then its index entry, then let retention delete older ones.
+
+    Args:
+        layout: the run's paths.
+        epoch: finished epochs.
+        batch: batches done in the epoch after that one.
+        weights: state_dict of the model that was evaluated, on the host.
+        trainer_state: what an exact resume needs beside it.
+        hparams: the run's hparams, as JSON values.
+        metrics: the latest value of each metric.
+        step: optimizer steps done.
+        time: unix seconds.
+        best: the best so far by the monitored metric.
+        keep: how many of the newest stay; None for all.
+
+    Returns:
+        The index entry.
+
+    Raises:
+        OSError: no space, or the folder is gone or read-only. What was there before is unharmed.
+        FileError: the file does not read back (a run's first checkpoint is read again before it counts).
+    """
+    tag = checkpoint_tag(epoch, batch)
+    layout.checkpoints.mkdir(exist_ok=True)
+    model_file, state_file = layout.model_file(tag), layout.trainer_state_file(tag)
+    known = {
+        model_file.name: _save(model_file, dict(weights)),
+        state_file.name: _save(state_file, plain({"schema": SCHEMA, **trainer_state})),
+    }
+    write_object(layout.parameters_file(tag), hparams)
+    write_object(layout.tensors_file(tag), {"tensors": describe_tensors(weights)})
+    if not checkpoints.read_index(layout):
+        for path in (model_file, state_file):
+            _load(path)
+    entry = checkpoints.make_entry(layout, epoch, batch, step=step, time=time, metrics=metrics, best=best, sha256=known)
+    entries = checkpoints.add_entry(layout, entry)
+    checkpoints.remove_entries(layout, checkpoints.to_delete(entries, keep))
+    return entry
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise FileError("checkpoint file missing", str(path), "tui-train checkpoints list RUN shows what there is") from error
+    except Exception as error:
+        reason = str(error).split("\n", 1)[0]
+        raise FileError("checkpoint can't be read", f"{path}: {reason}", "resume from another one: RUN@N") from error
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read a `model_*.pt`. Nothing in it is executed.
+
+    Raises:
+        FileError: missing, corrupt, or holding more than tensors.
+    """
+    state = _load(path)
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise FileError("not a checkpoint", f"{path} holds a {type(state).__name__}, not a state_dict")
+    return state
+
+
+def load_trainer_state(path: Path) -> dict[str, Any]:
+    """Read a `trainer_state_*.pt`.
+
+    Raises:
+        FileError: missing, corrupt, or written by a newer version.
+    """
+    state = _load(path)
+    if not isinstance(state, dict) or "schema" not in state:
+        raise FileError("not a trainer state", f"{path} has no schema version")
+    if state["schema"] > SCHEMA:
+        raise FileError("checkpoint of a newer version", f"{path} has schema {state['schema']}, this version reads {SCHEMA}", "update tui-trainer")
+    return state
+
+
+def load_into(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights into a model whose tensors must agree by name and shape.
+
+    Raises:
+        FileError: names the first tensors that don't fit.
+    """
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        first: Iterable[str] = [line.strip() for line in str(error).splitlines()[1:4]]
+        raise FileError("checkpoint does not fit the model", f"{path}: {' '.join(first)}", "resume with the hparams it was trained with") from error

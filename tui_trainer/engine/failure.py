@@ -1,0 +1,62 @@
+"""Turning whatever a run dies of into an error that a person can act on."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from tui_trainer.errors import TrainerError
+
+_OURS = str(Path(__file__).resolve().parent.parent)
+
+
+def explain(error: BaseException) -> TrainerError:
+    """The error as a `TrainerError`. One that is one already stays as it is."""
+    if isinstance(error, TrainerError):
+        return error
+    phase = getattr(error, "phase", None)
+    where = f" while {phase}" if phase else ""
+    kind = type(error).__name__
+    text = str(error).strip().split("\n", 1)[0] or "no message"
+    if kind == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return TrainerError(
+            "out of memory", f"{text}{where}", "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less"
+        )
+    frame = user_frame(error)
+    at = f" ({frame.filename}:{frame.lineno})" if frame is not None else ""
+    return TrainerError("training failed", f"{kind}{where}: {text}{at}", _hint(kind, text))
+
+
+def user_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost frame that is the user's: neither ours nor a library's."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_library(f.filename)]
+    return frames[-1] if frames else None
+
+
+def user_traceback(error: BaseException) -> str | None:
+    """The traceback from the user's first frame on; None where no frame is the user's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((i for i, frame in enumerate(frames) if not _is_library(frame.filename)), None)
+    if first is None:
+        return None
+    listing = "".join(traceback.format_list(frames[first:]))
+    return f"Traceback (most recent call last):\n{listing}{type(error).__name__}: {error}"
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith((_OURS, "<")) or "site-packages" in filename or f"{Path(traceback.__file__).parent}" in filename
+
+
+def _hint(kind: str, text: str) -> str:
+    lower = text.lower()
+    if "shapes cannot be multiplied" in lower or "size mismatch" in lower or "expected input" in lower:
+        return "the model's input or output size does not fit the data: compare shapes in datasets() and model()"
+    if "out of bounds" in lower or "out of range" in lower:
+        return "a class index is as large as the number of outputs, or an index lies outside of a table"
+    if "dtype" in lower or "scalar type" in lower or "same type" in lower:
+        return "inputs and weights, or outputs and targets, have different dtypes: float32 inputs and int64 classes are usual"
+    if "same device" in lower:
+        return "a tensor was created on another device: use inputs.device in the model"
+    if kind == "NotImplementedError":
+        return ""
+    return "--traceback shows where"

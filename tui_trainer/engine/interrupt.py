@@ -1,0 +1,69 @@
+"""Stopping is an object with a reason, polled at step boundaries.
+
+Front ends and signal handlers only leave a wish here; the loop decides when it is safe to follow it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class StopRequest:
+    """A wish that the run ends at the next step boundary and saves.
+
+    Attributes:
+        reason: who asked, for example "SIGINT"; None while nobody has.
+        saves: there is trained state worth saving, so a signal only leaves its wish. Set by the loop.
+    """
+
+    reason: str | None = None
+    saves: bool = False
+
+    def request(self, reason: str) -> None:
+        """Ask for the stop. The first reason stays."""
+        if self.reason is None:
+            self.reason = reason
+
+
+class StopNow(BaseException):
+    """Leave at once without saving: nothing is trained yet, or the signal came twice.
+
+    Not an `Exception`, so that no handler in a user's code swallows it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@contextmanager
+def stop_on_signals(stop: StopRequest) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM stop the run: at a step boundary with a save, the second time at once.
+
+    Only the main thread can handle signals; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, _: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if stop.reason is not None or not stop.saves:
+            stop.request(name)
+            raise StopNow(name)
+        stop.request(name)
+
+    # A disposition of "ignore" was set on purpose (nohup, a background job of a plain shell) and stays.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

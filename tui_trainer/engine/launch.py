@@ -1,0 +1,259 @@
+"""Starting a run: the run directory, signals, the record of how it ended. Light to import.
+
+`train` is the Python API; the command line and the app go through `launch`, which is the same without defaults.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_trainer.config.hparams import Hparams
+from tui_trainer.config.problems import HparamsError, validate
+from tui_trainer.engine.failure import explain
+from tui_trainer.engine.identity import identity, keep_task_source
+from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
+from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
+from tui_trainer.runs.writer import RunWriter
+
+if TYPE_CHECKING:
+    from tui_trainer.engine.experiment import Experiment
+    from tui_trainer.runs.checkpoints import Entry
+    from tui_trainer.tasks.base import Task
+
+Watch = Callable[[Path, RunWriter], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        run_id: the run's id.
+        run_dir: its directory.
+        status: finished or stopped.
+        epochs: finished epochs.
+        steps: optimizer steps done.
+        metrics: the latest value of each metric.
+        best: {metric, value, epoch} of the best evaluation; None without one.
+        reason: why it ended.
+    """
+
+    run_id: str
+    run_dir: Path
+    status: str
+    epochs: int
+    steps: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] | None = None
+    reason: str = ""
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code of a command that ran it."""
+        if self.status != "stopped":
+            return Exit.OK
+        return Exit.SIGTERM if self.reason == "SIGTERM" else Exit.SIGINT
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where a run goes on.
+
+    Attributes:
+        layout: the run.
+        entry: the checkpoint; None to start again under the run's id.
+        notices: what was wrong with newer checkpoints.
+    """
+
+    layout: RunLayout
+    entry: Entry | None
+    notices: tuple[str, ...] = ()
+
+
+def train(
+    task: Task,
+    hparams: Mapping[str, Any] | Hparams | None = None,
+    *,
+    runs_dir: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    run_name: str | None = None,
+) -> Result:
+    """Train a task: no UI, no argparse; the same engine, checkpoints and record as `tui-train --no-ui`.
+
+    Args:
+        task: an instance of your `Task`.
+        hparams: values that differ from the defaults of `task.hparams_class`.
+        runs_dir: where runs live (default: $TUI_TRAIN_RUNS or ./runs).
+        run_dir: this very run directory instead of a new one under `runs_dir`.
+        run_name: a human name beside the id.
+
+    Returns:
+        How it ended. Ctrl-C stops at a step boundary, saves, and returns with status "stopped".
+
+    Raises:
+        TrainerError: wrong hparams, or training failed. The message says what to do.
+    """
+    from tui_trainer.tasks.registry import check_hparams_class
+
+    check_hparams_class(type(task))
+    if not task.name:
+        task.name = f"{type(task).__module__}:{type(task).__qualname__}"
+    if not isinstance(hparams, Hparams):
+        values = {"task": task.name, **(hparams or {})}
+        checked, problems = validate(task.hparams_class, values)
+        if checked is None:
+            raise HparamsError(f"wrong hparams for {task.name}", problems)
+        hparams = checked
+    if not isinstance(hparams, task.hparams_class):
+        raise UsageError("wrong hparams", f"expected {task.hparams_class.__name__}, got {type(hparams).__name__}")
+    return launch(
+        task,
+        hparams,
+        runs_dir=Path(runs_dir) if runs_dir is not None else default_runs_dir(),
+        run_dir=Path(run_dir) if run_dir is not None else None,
+        run_name=run_name,
+    )
+
+
+def launch(
+    task: Task,
+    hparams: Hparams,
+    *,
+    runs_dir: Path,
+    run_dir: Path | None = None,
+    run_name: str | None = None,
+    command: list[str] | None = None,
+    resume: ResumePoint | None = None,
+    watch: Watch | None = None,
+    stop: StopRequest | None = None,
+) -> Result:
+    """Run a task in this thread, from the creation of its run directory to the end of its record.
+
+    Args:
+        task: what is trained.
+        hparams: validated.
+        runs_dir: where a new run directory is made.
+        run_dir: use this very one.
+        run_name: a human name beside the id.
+        command: what was typed, for the record.
+        resume: go on with this run instead of starting one.
+        watch: called with the run directory and its writer; a context that shows the run. It is left when the record is
+            complete and before a failed start is cleared away.
+        stop: polled at step boundaries; signals ask through it too.
+
+    Raises:
+        TrainerError: what went wrong. A start that failed before its first step leaves no run directory behind,
+            unless `run_dir` was given.
+    """
+    stop = stop or StopRequest()
+    writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume)
+    outcome: Result | TrainerError
+    with watch(writer.layout.root, writer) if watch is not None else nullcontext():
+        with stop_on_signals(stop):
+            outcome = _train(task, hparams, writer, stop, resume)
+    trained = stop.saves or (resume is not None and resume.entry is not None)
+    log = None if trained or run_dir is not None else _discard(writer, outcome)
+    if isinstance(outcome, Result):
+        return outcome
+    if log is not None:
+        outcome.message = f"{outcome.message}\nlog: {log}".lstrip()
+    raise outcome
+
+
+def _open(
+    task: Task,
+    hparams: Hparams,
+    runs_dir: Path,
+    run_dir: Path | None,
+    run_name: str | None,
+    command: list[str] | None,
+    resume: ResumePoint | None,
+) -> RunWriter:
+    values = hparams.model_dump(mode="json")
+    facts = identity(task, run_name, command)
+    if resume is not None:
+        return RunWriter.resume(resume.layout, facts, values, _record_position(resume))
+    try:
+        layout = RunLayout(run_dir) if run_dir is not None else create_run_dir(runs_dir, task.name)
+    except OSError as error:
+        raise TrainerError(
+            "runs folder can't be written", f"{runs_dir}: {error.strerror}", "--runs-dir DIR chooses another", Exit.FILE
+        ) from error
+    writer = RunWriter.create(layout, facts, values)
+    source = keep_task_source(task, layout)
+    if source is not None:
+        writer.update(task_source=source)
+    return writer
+
+
+def _record_position(resume: ResumePoint) -> dict[str, int]:
+    if resume.entry is None:
+        return {"rows": 0, "event_bytes": 0}
+    from tui_trainer.engine.checkpoint import load_trainer_state
+
+    state = load_trainer_state(resume.layout.trainer_state_file(resume.entry["tag"]))
+    position: dict[str, int] = state["record"]
+    return position
+
+
+def _train(
+    task: Task, hparams: Hparams, writer: RunWriter, stop: StopRequest, resume: ResumePoint | None
+) -> Result | TrainerError:
+    """Run the experiment and close its record, however it ends."""
+    from tui_trainer.engine.system import SystemSampler
+
+    sampler = SystemSampler(writer)
+    sampler.start()
+    experiment: Experiment | None = None
+    error: TrainerError | None = None
+    try:
+        for notice in resume.notices if resume else ():
+            writer.event("alert", level="warning", title="bad checkpoint passed over", message=notice)
+        begin = time.perf_counter()
+        writer.event("phase", name="importing torch")
+        from tui_trainer.engine.experiment import Experiment
+
+        writer.event("phase", name="importing torch", seconds=time.perf_counter() - begin)
+        experiment = Experiment(task, hparams, writer, stop, resume.entry if resume else None, sampler.watch_device)
+        ending = experiment.run()
+        status, reason = ending.status, ending.reason
+    except (StopNow, KeyboardInterrupt) as interrupt:
+        status, reason = "stopped", getattr(interrupt, "reason", "SIGINT")
+    except Exception as cause:
+        error = explain(cause)
+        if error is not cause:
+            error.__cause__ = cause
+        status, reason = "failed", str(error)
+        writer.event("alert", level="error", title=error.title, message=error.message, hint=error.hint)
+    finally:
+        # Nothing may follow `run_end`.
+        sampler.stop()
+    result = Result(writer.run_id, writer.layout.root, status, 0, 0, reason=reason)
+    if experiment is not None:
+        progress, best = experiment.progress, experiment.best()
+        result = replace(result, epochs=progress.epoch, steps=progress.step, metrics=experiment.metrics, best=best)
+        experiment.close()
+    facts = {"epochs": result.epochs, "steps": result.steps, "best": result.best, "metrics": result.metrics}
+    writer.event("run_end", status=status, reason=reason, **facts)
+    writer.sync()
+    writer.close(status=status, reason=reason)
+    return error if error is not None else result
+
+
+def _discard(writer: RunWriter, outcome: Result | TrainerError) -> Path | None:
+    """Clear away a start that never trained. Returns where its log went."""
+    from platformdirs import user_log_path
+
+    text = "stopped before the first step"
+    if isinstance(outcome, TrainerError):
+        cause = outcome.__cause__ or outcome
+        text = f"{outcome.lines()}\n\n{''.join(traceback.format_exception(cause))}"
+    log = writer.discard(user_log_path("tui-trainer", appauthor=False), text)
+    return log if isinstance(outcome, TrainerError) else None

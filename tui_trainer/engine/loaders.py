@@ -1,0 +1,197 @@
+"""Three ways to yield batches on the device, behind one interface.
+
+Tensors and arrays stay on the device and are gathered a batch at a time; data sets go through a DataLoader whose
+order and item randomness come from the seed; a user's own loader is taken as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from tui_trainer.engine import rng
+from tui_trainer.engine.batches import to_device
+from tui_trainer.engine.sampler import BatchIndices, BatchPlan, PlanSampler
+
+
+class Loader(Protocol):
+    """A split as the loop sees it.
+
+    Attributes:
+        samples: samples of an epoch; None where only the end tells.
+        batches: batches of an epoch; None where only the end tells.
+    """
+
+    samples: int | None
+    batches: int | None
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Batches of `epoch` on the device, from batch number `start` on."""
+        ...
+
+    def close(self) -> None:
+        """End loader processes."""
+        ...
+
+
+class TensorLoader:
+    """Batches gathered from tensors with samples in dim 0.
+
+    Args:
+        tensors: all with the same length.
+        plan: which rows make which batch.
+        device: where batches are needed.
+        resident: keep the tensors on the device; False: gather on the host and move each batch.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], plan: BatchPlan, device: torch.device, resident: bool) -> None:
+        self._tensors = tuple(t.to(device) if resident else t for t in tensors)
+        self._plan = plan
+        self._device = device
+        self._resident = resident
+        self.samples: int | None = plan.samples
+        self.batches: int | None = plan.batches
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        plan, tensors = self._plan, self._tensors
+        order = plan.order(epoch).to(tensors[0].device)
+        for batch in range(start, plan.batches):
+            first, end = plan.bounds(batch)
+            if plan.shuffle:
+                rows = order[first:end]
+                parts = tuple(t.index_select(0, rows) for t in tensors)
+            else:
+                parts = tuple(t[first:end] for t in tensors)
+            yield parts if self._resident else to_device(parts, self._device)
+
+    def close(self) -> None:
+        self._tensors = ()
+
+
+class SeededItems(Dataset[Any]):
+    """A data set whose random augmentation depends on (seed, epoch, batch) and on nothing else."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, batch: BatchIndices) -> Any:
+        outer = rng.host_state() if get_worker_info() is None else None
+        rng.seed_host(batch.seed)
+        try:
+            if callable(getattr(self.dataset, "__getitems__", None)):
+                return self.dataset.__getitems__(batch.indices)
+            return [self.dataset[index] for index in batch.indices]
+        finally:
+            if outer is not None:
+                rng.set_host_state(outer)
+
+
+def _quiet_worker(_: int) -> None:
+    # Ctrl-C reaches the whole process group; the trainer must still get its batches up to a step boundary.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class DatasetLoader:
+    """Batches of a map-style data set through a DataLoader."""
+
+    def __init__(self, dataset: Any, plan: BatchPlan, device: torch.device, workers: int, collate: Any = None) -> None:
+        self._sampler = PlanSampler(plan)
+        self._device = device
+        self.samples: int | None = plan.samples
+        self.batches: int | None = plan.batches
+        self._loader: DataLoader[Any] = DataLoader(
+            SeededItems(dataset),
+            batch_sampler=self._sampler,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=device.type == "cuda",
+            persistent_workers=workers > 0,
+            worker_init_fn=_quiet_worker,
+            # A generator of its own: drawing the workers' base seed must not move the loop's stream.
+            generator=torch.Generator().manual_seed(plan.seed),
+        )
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        self._sampler.epoch, self._sampler.start = epoch, start
+        for batch in self._loader:
+            yield to_device(batch, self._device)
+
+    def close(self) -> None:
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None and hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()
+        self._loader._iterator = None
+
+
+class ForeignLoader:
+    """A user's own DataLoader or iterable, or an IterableDataset: taken as it is.
+
+    It draws random numbers from a stream of its own, seeded by (seed, epoch), so its order does not depend on the
+    model. It knows no positions: going on in mid-epoch replays the epoch's first batches without training on them.
+    """
+
+    def __init__(self, batches: Iterable[Any], seed: int, device: torch.device, limit: int = 0) -> None:
+        self._iterable = batches
+        self._seed = seed
+        self._device = device
+        self._limit = limit
+        self.batches: int | None = _length(batches)
+        dataset = getattr(batches, "dataset", None)
+        self.samples: int | None = None if dataset is None else _length(dataset)
+        if limit and self.batches is not None:
+            self.batches = min(limit, self.batches)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        stream = rng.Stream(rng.mix(self._seed, epoch))
+        # A torch sampler with a generator of its own would go on where the last epoch ended.
+        generator = getattr(self._iterable, "generator", None)
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(rng.mix(self._seed, epoch))
+        with stream:
+            batches = iter(self._iterable)
+        number = 0
+        while not self._limit or number < self._limit:
+            with stream:
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+            number += 1
+            if number > start:
+                yield to_device(batch, self._device)
+
+    def close(self) -> None:
+        self._iterable = ()
+
+
+def _length(sized: Any) -> int | None:
+    try:
+        return len(sized)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def worker_count(wanted: str | int, dataset: Any, batch_size: int) -> int:
+    """Loader processes for a data set.
+
+    "auto" times a few items: below 2 ms a batch, processes cost more than they bring.
+    """
+    if isinstance(wanted, int):
+        return wanted
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    items = min(8, len(dataset))
+    if cores < 2 or items == 0:
+        return 0
+    probe = SeededItems(dataset)
+    probe.__getitems__(BatchIndices(0, [0]))
+    begin = time.perf_counter()
+    probe.__getitems__(BatchIndices(0, list(range(items))))
+    seconds_a_batch = (time.perf_counter() - begin) / items * min(batch_size, len(dataset))
+    return 0 if seconds_a_batch < 2e-3 else min(8, cores)

@@ -1,0 +1,52 @@
+"""Which evaluation is the best so far, and whether waiting for a better one still makes sense."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+class Monitor:
+    """Follows one metric over evaluations.
+
+    Args:
+        metric: its full name, such as `test/loss`.
+        mode: "min" or "max", whichever is better.
+        patience: evaluations without improvement after which to stop; None: never.
+    """
+
+    def __init__(self, metric: str, mode: str, patience: int | None) -> None:
+        self.metric = metric
+        self.mode = mode
+        self._patience = patience
+        self.value = math.nan
+        self.epoch = 0
+        self._waited = 0
+
+    def update(self, value: float, epoch: int) -> bool:
+        """Take an evaluation. True if it is the best so far; a non-finite value never is."""
+        better = value > self.value if self.mode == "max" else value < self.value
+        if math.isfinite(value) and (math.isnan(self.value) or better):
+            self.value, self.epoch, self._waited = value, epoch, 0
+            return True
+        self._waited += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience has run out."""
+        return self._patience is not None and self._waited >= self._patience
+
+    def best(self) -> dict[str, Any] | None:
+        """{metric, value, epoch} of the best evaluation; None before the first."""
+        if math.isnan(self.value):
+            return None
+        return {"metric": self.metric, "value": self.value, "epoch": self.epoch}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"metric": self.metric, "mode": self.mode, "value": self.value, "epoch": self.epoch, "waited": self._waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with `state_dict`; a state of another metric says nothing about this one."""
+        if state["metric"] == self.metric and state["mode"] == self.mode:
+            self.value, self.epoch, self._waited = float(state["value"]), int(state["epoch"]), int(state["waited"])

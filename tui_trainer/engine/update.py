@@ -1,0 +1,154 @@
+"""One optimizer step: forward and backward over a window of batches, then the update.
+
+The gradient of a window is that of one large batch: each batch's mean loss is weighted by what it is a mean over
+(`Task.count`), also when batches are unequal or the last window is partial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.metrics import Reducer
+
+if TYPE_CHECKING:
+    from tui_trainer.tasks.base import Task
+
+Values = dict[str, Tensor | Reducer]
+
+
+class Forward:
+    """Loss and metrics of one batch, in the chosen precision.
+
+    Args:
+        task: gives compute_loss, metrics and count.
+        criterion: handed to compute_loss.
+        device: its type chooses autocast's rules.
+        precision: float32, bfloat16 or float16.
+    """
+
+    def __init__(self, task: Task, criterion: Any, device: torch.device, precision: str) -> None:
+        self._task = task
+        self._criterion = criterion
+        self._autocast: Callable[[], AbstractContextManager[Any]] | None = None
+        if precision != "float32":
+            dtype = getattr(torch, precision)
+            self._autocast = lambda: torch.autocast(device.type, dtype=dtype)
+
+    def __call__(self, model: nn.Module, batch: Any) -> tuple[Tensor, Values]:
+        """Run the model on a batch.
+
+        Returns:
+            The loss to differentiate (a scalar), and all values to record, "loss" first.
+        """
+        with self._autocast() if self._autocast else nullcontext():
+            loss, outputs, targets = self._task.compute_loss(model, batch, self._criterion)
+        parts: Values = {}
+        if isinstance(loss, dict):
+            parts = {name: part for name, part in loss.items() if name != "loss"}
+            loss = loss["loss"]
+        # Detached, so that metrics never keep a graph alive.
+        metrics = self._task.metrics(_detached(outputs), targets)
+        return loss, {"loss": loss, **parts, **metrics}
+
+    def count(self, batch: Any) -> int | Tensor:
+        """What the batch's loss is a mean over."""
+        return self._task.count(batch)
+
+
+def _detached(outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return outputs.detach()
+    if isinstance(outputs, dict):
+        return {name: _detached(part) for name, part in outputs.items()}
+    if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
+        return type(outputs)(*(_detached(part) for part in outputs))
+    if isinstance(outputs, (list, tuple)):
+        return type(outputs)(_detached(part) for part in outputs)
+    return outputs
+
+
+class Updater:
+    """Turns windows of batches into optimizer steps.
+
+    Args:
+        model: the network.
+        optimizer: any of torch.optim; LBFGS evaluates the window as often as it likes.
+        clip_norm: gradients with a larger norm are scaled down to it.
+        scaler: for float16; None otherwise.
+        ema_decay: keep an exponential moving average of the weights.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+        ema_decay: float | None = None,
+    ) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._clip_norm = clip_norm
+        self._scaler = scaler
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.averaged: AveragedModel | None = None
+        if ema_decay is not None:
+            self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
+
+    def step(self, window: Sequence[Any], forward: Forward, meter: Meter) -> None:
+        """One optimizer step over the batches of `window`, whose values go to `meter`."""
+        if isinstance(self._optimizer, LBFGS):
+            self._closure_step(window, forward, meter)
+        elif self._scaler is not None:
+            self._backward(window, forward, meter)
+            if self._clip_norm is not None:
+                self._scaler.unscale_(self._optimizer)
+            self._clip()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        else:
+            self._backward(window, forward, meter)
+            self._clip()
+            self._optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self._model)
+
+    def _backward(self, window: Sequence[Any], forward: Forward, meter: Meter | None) -> Tensor:
+        self._optimizer.zero_grad(set_to_none=True)
+        counts = [forward.count(batch) for batch in window]
+        whole = sum(counts)
+        total: Tensor | None = None
+        for batch, count in zip(window, counts, strict=True):
+            loss, values = forward(self._model, batch)
+            weighted = loss if len(window) == 1 else loss * (count / whole)
+            (weighted if self._scaler is None else self._scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
+            total = weighted.detach() if total is None else total + weighted.detach()
+            if meter is not None:
+                meter.add(values, count)
+        assert total is not None
+        return total
+
+    def _closure_step(self, window: Sequence[Any], forward: Forward, meter: Meter) -> None:
+        first = True
+
+        def closure() -> float:
+            nonlocal first
+            total = self._backward(window, forward, meter if first else None)
+            first = False
+            self._clip()
+            return float(total)
+
+        self._optimizer.step(closure)
+
+    def _clip(self) -> None:
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)

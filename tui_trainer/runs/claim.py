@@ -1,0 +1,107 @@
+"""Taking hold of a run directory: who may write to it, and what stands in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tui_trainer.errors import FileError, UsageError
+from tui_trainer.files import FileLock, LockHeld, lock_is_held, read_owner
+from tui_trainer.runs.json_values import read_object, write_object
+from tui_trainer.runs.layout import SCHEMA, RunLayout
+
+
+def claim_new(layout: RunLayout) -> FileLock:
+    """Prepare a folder for a new run and lock it.
+
+    Raises:
+        UsageError: the folder holds a run already, or another process is using it.
+        FileError: the folder can't be written.
+    """
+    _refuse_taken(layout)
+    try:
+        for folder in (layout.root, layout.checkpoints, layout.control):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(layout, error) from error
+    lock = _lock(layout)
+    try:
+        _refuse_taken(layout)
+    except UsageError:
+        lock.release()
+        raise
+    return lock
+
+
+def claim_existing(layout: RunLayout) -> tuple[FileLock, dict[str, Any]]:
+    """Lock a run that exists, and read its run.json.
+
+    Raises:
+        UsageError: another process is using it.
+        FileError: there is no run here, it is of a newer format, or it can't be written.
+    """
+    if not layout.run_json.is_file():
+        raise FileError("not a run", f"{layout.root} holds no run.json", "tui-train runs lists the runs")
+    lock = _lock(layout)
+    run = read_object(layout.run_json)
+    schema = run.get("schema", SCHEMA)
+    if isinstance(schema, (int, float)) and schema > SCHEMA:
+        lock.release()
+        message = f"{layout.root} is of format {schema}, this version writes {SCHEMA}"
+        raise FileError("run of a newer version", message, "update tui-trainer to go on with it")
+    try:
+        for folder in (layout.checkpoints, layout.control):
+            folder.mkdir(exist_ok=True)
+    except OSError as error:
+        lock.release()
+        raise unwritable(layout, error) from error
+    return lock, run
+
+
+def edit_run(layout: RunLayout, **fields: Any) -> None:
+    """Merge fields (name, pinned) into the run.json of a run that nobody is writing.
+
+    Raises:
+        UsageError: a living process holds the run; it has to make the change itself.
+        FileError: there is no run here, or it can't be written.
+    """
+    lock, run = claim_existing(layout)
+    try:
+        write_object(layout.run_json, run | fields)
+    except OSError as error:
+        raise unwritable(layout, error) from error
+    finally:
+        lock.release()
+
+
+def _lock(layout: RunLayout) -> FileLock:
+    try:
+        return FileLock(layout.lock).acquire()
+    except LockHeld as held:
+        raise in_use(layout, held.owner) from None
+    except OSError as error:
+        raise unwritable(layout, error) from error
+
+
+def _refuse_taken(layout: RunLayout) -> None:
+    if layout.run_json.exists():
+        if lock_is_held(layout.lock):
+            raise in_use(layout, read_owner(layout.lock))
+        message = f"{layout.root} already holds a run"
+        raise UsageError("run exists", message, "add --resume to go on with it, or choose another --run-dir")
+    for path in (layout.events, layout.steps):
+        if path.exists():
+            message = f"{layout.root} holds {path.name} but no run.json"
+            raise UsageError("folder in use", message, "choose an empty folder for --run-dir")
+
+
+def in_use(layout: RunLayout, owner: dict[str, Any]) -> UsageError:
+    """The error that names who holds a run."""
+    who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}" if owner else "another process"
+    hint = f"tui-train attach {layout.root.name} shows it, tui-train stop {layout.root.name} ends it"
+    return UsageError("run is in use", f"{layout.root} is held by {who}", hint)
+
+
+def unwritable(layout: RunLayout, error: OSError) -> FileError:
+    """The error for a run directory that the file system refuses to write."""
+    message = f"{error.filename or layout.root}: {error.strerror or error}"
+    return FileError("run directory can't be written", message, "choose another folder with --runs-dir")

@@ -1,0 +1,259 @@
+"""One event after another into a `RunState`: the mutable half of the fold."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from tui_trainer.runs.directions import better_direction, is_better
+from tui_trainer.runs.json_values import as_number
+from tui_trainer.runs.state import ENDED, Alert, Best, EpochSummary, RunState
+
+Event = Mapping[str, Any]
+
+_ALERTS, _CONTROLS, _LOGS = 200, 100, 500
+_COUNTS = (
+    "epochs",
+    "total_steps",
+    "steps_per_epoch",
+    "batch_size",
+    "world_size",
+    "parameters",
+    "train_samples",
+    "test_samples",
+)
+_TEXTS = ("run_id", "run_dir", "name", "task", "device", "monitor")
+
+
+class Builder:
+    """Takes a state apart, adds events, and gives the new state. The first state is not changed."""
+
+    def __init__(self, state: RunState) -> None:
+        self._values = {item.name: getattr(state, item.name) for item in fields(state)}
+        self._history = list(state.history)
+        self._checkpoints = list(state.checkpoints)
+        self._alerts = deque(state.alerts, _ALERTS)
+        self._controls = deque(state.controls, _CONTROLS)
+        self._logs = deque(state.logs, _LOGS)
+        self._metrics = dict(state.metrics)
+        self._bests = dict(state.bests)
+        self._phases = dict(state.phases)
+        self._handlers: dict[str, Callable[[Event], None]] = {
+            "run_start": self._run_start,
+            "run_resume": self._run_resume,
+            "phase": self._phase,
+            "epoch_start": self._epoch_start,
+            "evaluation": self._evaluation,
+            "epoch_end": self._epoch_end,
+            "checkpoint": self._checkpoint,
+            "control": self._control,
+            "system": self._system,
+            "log": self._log,
+            "alert": self._alert,
+            "run_end": self._run_end,
+        }
+
+    def add(self, event: Event) -> None:
+        """Fold one event. Unknown ones only count as a sign of life."""
+        time = _time(event)
+        if time is not None:
+            self._values["updated"] = time
+        name = event.get("event")
+        handler = self._handlers.get(name) if isinstance(name, str) else None
+        if handler is not None:
+            handler(event)
+
+    def state(self) -> RunState:
+        """The state after all events so far."""
+        return RunState(
+            **self._values
+            | {
+                "history": tuple(self._history),
+                "checkpoints": tuple(self._checkpoints),
+                "alerts": tuple(self._alerts),
+                "controls": tuple(self._controls),
+                "logs": tuple(self._logs),
+                "metrics": dict(self._metrics),
+                "bests": dict(self._bests),
+                "phases": dict(self._phases),
+            }
+        )
+
+    def _run_start(self, event: Event) -> None:
+        self._facts(event)
+        self._values |= {"started": _time(event), "ended": None, "reason": ""}
+
+    def _run_resume(self, event: Event) -> None:
+        self._facts(event)
+        values = self._values
+        values |= {"status": "running", "reason": "", "ended": None, "phase": ""}
+        values["resumes"] += 1
+        step, epoch = _count(event.get("step")), _count(event.get("epoch"))
+        if step is not None:
+            values["step"] = step
+        if epoch is not None:
+            values["epoch"] = values["current_epoch"] = epoch
+            if self._history and self._history[-1].epoch > epoch:
+                self._rewind(epoch)
+
+    def _rewind(self, epoch: int) -> None:
+        kept = [summary for summary in self._history if summary.epoch <= epoch]
+        self._history.clear()
+        self._bests.clear()
+        self._metrics.clear()
+        for summary in kept:
+            self._history.append(summary)
+            self._measured(summary.metrics, summary.epoch)
+        self._values["best"] = self._bests.get(self._values["monitor"])
+
+    def _facts(self, event: Event) -> None:
+        values = self._values
+        hparams = event.get("hparams")
+        if isinstance(hparams, Mapping):
+            values["hparams"] = dict(hparams)
+            for key in ("epochs", "batch_size"):
+                values[key] = _count(hparams.get(key)) or values[key]
+        for key in _COUNTS:
+            count = _count(event.get(key))
+            if count is not None:
+                values[key] = count
+        for key in _TEXTS:
+            if isinstance(event.get(key), str):
+                values[key] = event[key]
+        directions = event.get("directions")
+        if isinstance(directions, Mapping):
+            values["directions"] = {str(k): v for k, v in directions.items() if v in ("min", "max")}
+
+    def _phase(self, event: Event) -> None:
+        name = str(event.get("name", ""))
+        if "seconds" not in event:
+            self._values["phase"] = name
+            return
+        self._phases[name] = as_number(event["seconds"])
+        if self._values["phase"] == name:
+            self._values["phase"] = ""
+
+    def _epoch_start(self, event: Event) -> None:
+        epoch = _count(event.get("epoch"))
+        self._values["current_epoch"] = self._values["epoch"] + 1 if epoch is None else epoch
+        self._values["phase"] = ""
+        self._going(event)
+
+    def _evaluation(self, event: Event) -> None:
+        self._going(event)
+        epoch = _count(event.get("epoch"))
+        self._measured(_metrics(event), self._values["current_epoch"] if epoch is None else epoch)
+        self._take_best(event)
+
+    def _epoch_end(self, event: Event) -> None:
+        self._going(event)
+        values = self._values
+        epoch = _count(event.get("epoch"))
+        if epoch is None:
+            epoch = values["epoch"] + 1
+        values["epoch"] = values["current_epoch"] = epoch
+        values["phase"] = ""
+        metrics = _metrics(event)
+        self._measured(metrics, epoch)
+        self._take_best(event)
+        values["lr"] = as_number(event.get("lr"))
+        best = values["best"]
+        self._history.append(
+            EpochSummary(
+                epoch=epoch,
+                step=values["step"],
+                metrics=metrics,
+                lr=values["lr"],
+                seconds=as_number(event.get("seconds")),
+                samples_per_s=as_number(event.get("samples_per_s")),
+                time=as_number(event.get("time")),
+                best=best is not None and best.epoch == epoch,
+            )
+        )
+
+    def _measured(self, metrics: Mapping[str, float], epoch: int) -> None:
+        self._metrics.update(metrics)
+        directions = self._values["directions"]
+        for metric, value in metrics.items():
+            old = self._bests.get(metric)
+            direction = directions.get(metric) or better_direction(metric)
+            if old is None or is_better(value, old.value, direction):
+                self._bests[metric] = Best(metric, value, epoch)
+
+    def _take_best(self, event: Event) -> None:
+        best = event.get("best")
+        if isinstance(best, Mapping) and isinstance(best.get("metric"), str):
+            epoch = _count(best.get("epoch")) or 0
+            self._values["best"] = Best(best["metric"], as_number(best.get("value")), epoch)
+            self._values["monitor"] = self._values["monitor"] or best["metric"]
+        else:
+            self._values["best"] = self._bests.get(self._values["monitor"], self._values["best"])
+
+    def _checkpoint(self, event: Event) -> None:
+        self._stepped(event)
+        self._checkpoints.append(event)
+
+    def _control(self, event: Event) -> None:
+        self._stepped(event)
+        self._controls.append(event)
+        action = event.get("action")
+        if self._values["status"] in ENDED:
+            return
+        if action == "pause":
+            self._values["status"] = "paused"
+        elif action in ("unpause", "resume"):
+            self._values["status"] = "running"
+
+    def _system(self, event: Event) -> None:
+        self._values["system"] = event
+
+    def _log(self, event: Event) -> None:
+        self._logs.append(event)
+
+    def _alert(self, event: Event) -> None:
+        level, title, message = (str(event.get(key, "")) for key in ("level", "title", "message"))
+        step = _count(event.get("step")) or 0
+        self._alerts.append(Alert(level, title, message, step, as_number(event.get("time"))))
+        self._values["alert_count"] += 1
+
+    def _run_end(self, event: Event) -> None:
+        status = str(event.get("status"))
+        values = self._values
+        values["status"] = status if status in ENDED else "unknown"
+        values |= {"reason": str(event.get("reason") or ""), "ended": _time(event), "phase": ""}
+        steps, epochs = _count(event.get("steps")), _count(event.get("epochs"))
+        values["step"] = values["step"] if steps is None else steps
+        values["epoch"] = values["epoch"] if epochs is None else epochs
+        self._take_best(event)
+
+    def _going(self, event: Event) -> None:
+        self._stepped(event)
+        if self._values["status"] != "paused":
+            self._values["status"] = "running"
+
+    def _stepped(self, event: Event) -> None:
+        step = _count(event.get("step"))
+        if step is not None:
+            self._values["step"] = step
+
+
+def _metrics(event: Event) -> dict[str, float]:
+    metrics = event.get("metrics")
+    if not isinstance(metrics, Mapping):
+        return {}
+    return {str(name): as_number(value) for name, value in metrics.items() if value is not None}
+
+
+def _count(value: Any) -> int | None:
+    """A whole number that was recorded as one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def _time(event: Event) -> float | None:
+    time = as_number(event.get("time"))
+    return time if math.isfinite(time) else None

@@ -1,0 +1,283 @@
+"""The runs folder: listing runs without reading them whole, and finding the one that a word means."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tui_trainer.errors import FileError, UsageError, did_you_mean
+from tui_trainer.runs.checkpoints import read_index
+from tui_trainer.runs.events import decode
+from tui_trainer.runs.json_values import as_number
+from tui_trainer.runs.layout import RunLayout, checkpoint_tag, parse_tag
+from tui_trainer.runs.reader import RunReader, is_run
+from tui_trainer.runs.state import ACTIVE, CRASHED_REASON, ENDED, SILENT_S
+
+_BLOCK = 16 << 10
+_LIST_HINT = "tui-train runs lists them"
+_CKPT_HINT = "a checkpoint is a .pt file of a run, RUN, RUN@best, RUN@last, RUN@7 or RUN@7+120"
+
+
+def summarise(root: Path, clock: Callable[[], float] = time.time) -> dict[str, Any]:
+    """What `runs --json` says of a run, from run.json and the end of its events only.
+
+    Args:
+        root: the run directory.
+        clock: source of unix seconds, for the duration of a run that goes on.
+
+    Returns:
+        run_id, name, run_dir, task, status, epoch, step, best ({metric, value, epoch} or None), and created
+        (unix seconds or None), duration_s (or None), epochs, device, pinned, reason.
+    """
+    reader = RunReader(root, clock)
+    run = reader.run()
+    hparams = reader.hparams()
+    # Before the events: a process found dead can't have added any after them.
+    status, reason = _status(run, reader)
+    seen = _latest(root)
+    if status in ACTIVE:
+        status = "paused" if seen["paused"] else "running" if seen["going"] else "starting"
+    if status == "crashed":
+        if seen["status"] in ENDED:
+            # Killed between its last event and run.json.
+            status, reason = seen["status"], seen["reason"]
+        else:
+            reason = reason or CRASHED_REASON
+    step = seen["step"]
+    if status not in ENDED:
+        step = max(step, _whole((reader.last_row() or {}).get("step")))
+    created = _seconds(run.get("created"))
+    last = clock() if status in ACTIVE else _seconds(run.get("ended")) or seen["time"]
+    return {
+        "run_id": str(run.get("run_id") or root.name),
+        "name": str(run.get("name") or ""),
+        "run_dir": str(root),
+        "task": str(run.get("task") or ""),
+        "status": status,
+        "epoch": seen["epoch"],
+        "step": step,
+        "best": seen["best"],
+        "created": created,
+        "duration_s": max(0.0, last - created) if last is not None and created is not None else None,
+        "epochs": _whole(hparams.get("epochs")),
+        "device": str(run.get("device") or hparams.get("device") or ""),
+        "pinned": run.get("pinned") is True,
+        "reason": reason,
+    }
+
+
+def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
+    """A summary of every run in a folder, newest first; empty when the folder is missing."""
+    found = [summarise(root) for root in _roots(runs_dir)]
+    return sorted(found, key=lambda run: (run["created"] or 0.0, run["run_id"]), reverse=True)
+
+
+def find_run(word: str, runs_dir: Path) -> Path:
+    """The run that a word means.
+
+    In this order: `last`, an existing run directory, then in the runs folder an id, a unique prefix of one,
+    its four-digit end, a human name.
+
+    Raises:
+        UsageError: no run, or more than one.
+    """
+    if word == "last":
+        return _newest(runs_dir)
+    if word and is_run(_path(word)):
+        return _path(word)
+    roots = [] if not word or "/" in word else sorted(_roots(runs_dir))
+    ids = {root.name: root for root in roots}
+    if word in ids:
+        return ids[word]
+    for matching in (
+        [root for root in roots if root.name.startswith(word)],
+        [root for root in roots if root.name.rpartition("-")[2] == word],
+        [root for root in roots if str(RunReader(root).run().get("name") or "") == word],
+    ):
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            names = ", ".join(root.name for root in matching[:8])
+            more = f" and {len(matching) - 8} more" if len(matching) > 8 else ""
+            raise UsageError("ambiguous run", f"{word} may be {names}{more}", "give more of the id")
+    if word and _path(word).is_dir():
+        raise UsageError("not a run", f"{word} is a folder without a run.json", _LIST_HINT)
+    known = [*ids, *(str(RunReader(root).run().get("name") or "") for root in roots)]
+    near = did_you_mean(word, [name for name in known if name])
+    raise UsageError("no such run", f"{word or 'an empty name'} (looked in {runs_dir}){near}", _LIST_HINT)
+
+
+def find_checkpoint(word: str, runs_dir: Path) -> tuple[Path, str]:
+    """The run directory and tag of the checkpoint that a word means. Its files are not checked here.
+
+    Args:
+        word: a `.pt` path, RUN, RUN@best, RUN@last, RUN@7 or RUN@7+120.
+        runs_dir: the folder of runs.
+
+    Raises:
+        UsageError: no such run, or a mark that is none of these.
+        FileError: the run has no such checkpoint, or its index is corrupt.
+    """
+    if word.endswith(".pt"):
+        return _from_file(_path(word))
+    run, at, mark = word.rpartition("@")
+    if not at or is_run(_path(word)):
+        run, mark = word, "last"
+    root = find_run(run, runs_dir)
+    entries = read_index(RunLayout(root))
+    if not entries:
+        raise FileError("no checkpoint", f"{root.name} has none yet")
+    if mark in ("best", "last"):
+        marked = [entry["tag"] for entry in entries if entry.get(mark)]
+        if marked or mark == "last":
+            return root, str(marked[-1] if marked else entries[-1]["tag"])
+        raise FileError("no such checkpoint", f"{root.name} has none that is marked best")
+    try:
+        tag = checkpoint_tag(*parse_tag(mark))
+    except ValueError:
+        raise UsageError("not a checkpoint", f"{mark!r} in {word}", _CKPT_HINT) from None
+    _require(root, tag, entries)
+    return root, tag
+
+
+def _from_file(path: Path) -> tuple[Path, str]:
+    match = re.fullmatch(r"model_([0-9]+(?:\+[0-9]+)?)\.pt", path.name)
+    # Absolute, so that `model_3.pt` given inside the checkpoints folder leads to its run.
+    folder = Path(os.path.abspath(path)).parent
+    root = folder.parent
+    if not path.is_file():
+        raise FileError("no such checkpoint", f"{path} does not exist")
+    if match is None or not is_run(root) or folder != RunLayout(root).checkpoints:
+        raise FileError("not a checkpoint of a run", str(path), _CKPT_HINT)
+    _require(root, match[1], read_index(RunLayout(root)))
+    return root, match[1]
+
+
+def _path(word: str) -> Path:
+    try:
+        return Path(word).expanduser()
+    except RuntimeError:
+        return Path(word)
+
+
+def _require(root: Path, tag: str, entries: Sequence[dict[str, Any]]) -> None:
+    tags = [str(entry["tag"]) for entry in entries]
+    if tag not in tags:
+        shown = ", ".join(tags[-8:]) or "none"
+        raise FileError("no such checkpoint", f"{root.name} has no checkpoint {tag}; the newest are {shown}")
+
+
+def _roots(runs_dir: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(runs_dir) as entries:
+            for entry in entries:
+                path = runs_dir / entry.name
+                if not entry.name.startswith(".") and is_run(path):
+                    yield path
+    except OSError:
+        return
+
+
+def _newest(runs_dir: Path) -> Path:
+    def age(root: Path) -> tuple[float, str]:
+        return _seconds(RunReader(root).run().get("created")) or 0.0, root.name
+
+    newest = max(_roots(runs_dir), key=age, default=None)
+    if newest is None:
+        raise UsageError("no such run", f"there are no runs in {runs_dir}", "tui-train starts one")
+    return newest
+
+
+def _status(run: dict[str, Any], reader: RunReader) -> tuple[str, str]:
+    status, reason = str(run.get("status") or "unknown"), str(run.get("reason") or "")
+    if status not in ACTIVE:
+        return (status if status in ENDED else "unknown"), reason
+    liveness = reader.liveness()
+    if liveness == "dead":
+        return "crashed", reason
+    if liveness == "remote" and reader.heartbeat_age_s() > SILENT_S:
+        return "unknown", reason
+    return status, reason
+
+
+def _latest(root: Path) -> dict[str, Any]:
+    """Epoch, step, best and so on of a run, from as few of its last events as will do."""
+    found: dict[str, Any] = {}
+    for event in _backwards(RunLayout(root).events):
+        name = event["event"]
+        found.setdefault("time", _seconds(event.get("time")))
+        if name == "run_end":
+            found.setdefault("status", str(event.get("status")))
+            found.setdefault("reason", str(event.get("reason") or ""))
+        elif name == "run_resume":
+            found.setdefault("status", "running")
+        elif name == "control" and event.get("action") in _PAUSES:
+            found.setdefault("paused", event["action"] == "pause")
+        if name in _GOING:
+            found.setdefault("going", True)
+        for key, names in (("step", _STEP_OF), ("epoch", _EPOCH_OF)):
+            if name in names and names[name] in event:
+                found.setdefault(key, _whole(event[names[name]]))
+        if isinstance(event.get("best"), dict):
+            found.setdefault("best", event["best"] | {"value": as_number(event["best"].get("value"))})
+        if name in ("epoch_end", "run_end", "run_start") or ("best" in found and "epoch" in found):
+            break
+    return _NOTHING | found
+
+
+_NOTHING = {
+    "epoch": 0,
+    "step": 0,
+    "best": None,
+    "time": None,
+    "status": "",
+    "reason": "",
+    "paused": False,
+    "going": False,
+}
+_EPOCH_OF = {"epoch_end": "epoch", "checkpoint": "epoch", "run_resume": "epoch", "run_end": "epochs"}
+_STEP_OF = dict.fromkeys(
+    ("epoch_start", "epoch_end", "evaluation", "checkpoint", "control", "run_resume"), "step"
+) | {"run_end": "steps"}
+_GOING = ("epoch_start", "evaluation", "epoch_end", "run_resume")
+_PAUSES = ("pause", "unpause", "resume")
+_SKIPPED = (b'{"event":"system"', b'{"event":"log"', b'{"event":"phase"')
+
+
+def _backwards(path: Path) -> Iterator[dict[str, Any]]:
+    """Complete events from the last to the first, without those that say nothing about progress."""
+    with suppress(OSError), open(path, "rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        size, rest, torn = _BLOCK, b"", True
+        while end > 0:
+            start = max(0, end - size)
+            file.seek(start)
+            lines = (file.read(end - start) + rest).split(b"\n")
+            if torn:
+                # What follows the last newline is empty, or not complete yet.
+                torn = len(lines) == 1
+                if torn and start == 0:
+                    return
+                lines = lines if torn else lines[:-1]
+            # The first piece may be the end of a line that begins in the block before.
+            rest = lines.pop(0) if start > 0 else b""
+            for line in reversed(lines):
+                if line and not line.startswith(_SKIPPED) and (event := decode(line)) is not None:
+                    yield event
+            end, size = start, min(size * 2, 4 << 20)
+
+
+def _whole(value: Any) -> int:
+    number = as_number(value)
+    return int(number) if math.isfinite(number) else 0
+
+
+def _seconds(value: Any) -> float | None:
+    number = as_number(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,90 @@
+"""Cutting a record back to what a checkpoint knew, without hurting those who are reading it.
+
+A file that is truncated kills every viewer that has it mapped, so the kept part becomes a new file that
+takes the old one's name. Readers notice the new inode and begin again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+from tui_trainer.files import remove_temporaries, replacing
+from tui_trainer.runs.checkpoints import remove_orphans
+from tui_trainer.runs.json_values import read_object
+from tui_trainer.runs.layout import RunLayout
+
+_BLOCK = 1 << 20
+
+
+def read_columns(layout: RunLayout) -> list[str]:
+    """The columns of the step series; empty when there is none, or its header can't be understood."""
+    header = read_object(layout.steps_header)
+    columns = header.get("columns")
+    if header.get("dtype") != "<f8" or not isinstance(columns, list):
+        return []
+    return columns if all(isinstance(column, str) for column in columns) else []
+
+
+def keep_prefix(layout: RunLayout, rows: int, event_bytes: int) -> dict[str, int]:
+    """Keep at most `rows` step rows and `event_bytes` of events, whole rows and lines only.
+
+    Also clears away unfinished files of the process that wrote before. The caller holds the run's lock.
+
+    Returns:
+        What was kept: {"rows": count, "event_bytes": bytes}.
+
+    Raises:
+        OSError: a file can't be read or written; each file is still whole, old or new.
+    """
+    for folder in (layout.root, layout.checkpoints, layout.control):
+        remove_temporaries(folder)
+    remove_orphans(layout)
+    width = 8 * len(read_columns(layout))
+    rows = max(0, min(rows, _size(layout.steps) // width)) if width else 0
+    lines = _whole_lines(layout.events, event_bytes)
+    if rows * width < _size(layout.steps) or lines < _size(layout.events):
+        # Steps first: a reader that starts again because of the new events file finds the new rows.
+        _keep(layout.steps, rows * width)
+        _keep(layout.events, lines)
+    if rows == 0:
+        # Without rows nothing binds the columns: a restart may name others.
+        layout.steps_header.unlink(missing_ok=True)
+    return {"rows": rows, "event_bytes": lines}
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _whole_lines(path: Path, limit: int) -> int:
+    """Bytes of the longest prefix of whole lines that is no longer than `limit`."""
+    end = min(limit, _size(path))
+    if end <= 0:
+        return 0
+    with open(path, "rb") as file:
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+    return 0
+
+
+def _keep(path: Path, size: int) -> None:
+    if not path.exists():
+        return
+    with open(path, "rb") as old, replacing(path) as new:
+        _copy(old, new, size)
+
+
+def _copy(old: IO[bytes], new: IO[bytes], size: int) -> None:
+    while size > 0 and (block := old.read(min(size, _BLOCK))):
+        new.write(block)
+        size -= len(block)

@@ -1,0 +1,241 @@
+"""What is known of a run, as a snapshot folded from its events. The fold is pure: no clock, no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tui_trainer.runs.directions import better_direction
+from tui_trainer.runs.json_values import as_number
+from tui_trainer.runs.layout import run_id
+from tui_trainer.runs.reader import Liveness, RunReader
+
+__all__ = [
+    "ACTIVE",
+    "ENDED",
+    "Alert",
+    "Best",
+    "EpochSummary",
+    "RunState",
+    "better_direction",
+    "fold",
+    "fold_all",
+    "identify",
+    "read_state",
+    "with_liveness",
+]
+
+ACTIVE = frozenset({"starting", "running", "paused"})
+ENDED = frozenset({"finished", "stopped", "failed"})
+SILENT_S = 60.0
+CRASHED_REASON = "process ended without a word"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of a metric. `epoch` counts from 1; 0 where it isn't known."""
+
+    metric: str
+    value: float
+    epoch: int
+
+
+@dataclass(frozen=True)
+class EpochSummary:
+    """One finished epoch.
+
+    Attributes:
+        epoch: from 1.
+        step: optimizer steps done at its end.
+        metrics: all metrics of the epoch.
+        lr: step size at its end; NaN where it isn't known.
+        seconds: wall time with the evaluation; NaN where it isn't known.
+        samples_per_s: training samples a second; NaN where it isn't known.
+        time: unix seconds of its end.
+        best: whether it was the best so far.
+    """
+
+    epoch: int
+    step: int
+    metrics: Mapping[str, float]
+    lr: float
+    seconds: float
+    samples_per_s: float
+    time: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something a person should know. `step` is 0 where it does not apply."""
+
+    level: str
+    title: str
+    message: str
+    step: int
+    time: float
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run at one moment. Mappings are not to be changed.
+
+    Attributes:
+        run_id: from run.json; the folder's name without one.
+        name: the human name; empty without one.
+        run_dir: the folder it was read from.
+        task: as it was named at the start.
+        status: starting, running, paused, finished, stopped, failed, crashed or unknown.
+        reason: why it ended; empty before.
+        epoch: finished epochs.
+        current_epoch: the epoch in training, from 1; equal to `epoch` between epochs, 0 before the first.
+        epochs: epochs asked for; 0 where unknown.
+        step: optimizer steps done, as far as is known.
+        total_steps: optimizer steps in all; 0 where unknown.
+        steps_per_epoch: optimizer steps an epoch; 0 where unknown.
+        batch_size: global batch size, in samples; 0 where unknown.
+        world_size: number of ranks.
+        device: as the trainer named it.
+        parameters: number of parameters; None where unknown.
+        train_samples: None where unknown (an iterable data set).
+        test_samples: None where unknown or without a test set.
+        hparams: as recorded.
+        monitor: the metric that decides what is best; empty where unknown.
+        directions: "min" or "max" by metric, as the task declared them.
+        metrics: the latest value of each.
+        best: of the monitored metric; None before there is one.
+        bests: the best of each metric.
+        history: finished epochs, oldest first.
+        lr: the latest step size; NaN where it isn't known.
+        phase: what it is busy with (loading data, evaluating); empty while it trains.
+        phases: seconds of each phase that is over.
+        system: the latest `system` event.
+        row: the latest row of the step series.
+        alerts: the newest 200, oldest first.
+        alert_count: how many there were.
+        controls: the newest 100 `control` events, oldest first.
+        logs: the newest 500 `log` events, oldest first.
+        checkpoints: `checkpoint` events, oldest first. Files may be gone since: the index decides.
+        resumes: how often it was resumed.
+        started: unix seconds; None before run_start.
+        ended: unix seconds; None before run_end.
+        updated: unix seconds of the latest event; None before the first.
+    """
+
+    run_id: str = ""
+    name: str = ""
+    run_dir: str = ""
+    task: str = ""
+    status: str = "starting"
+    reason: str = ""
+    epoch: int = 0
+    current_epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    total_steps: int = 0
+    steps_per_epoch: int = 0
+    batch_size: int = 0
+    world_size: int = 1
+    device: str = ""
+    parameters: int | None = None
+    train_samples: int | None = None
+    test_samples: int | None = None
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    monitor: str = ""
+    directions: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: Best | None = None
+    bests: Mapping[str, Best] = field(default_factory=dict)
+    history: tuple[EpochSummary, ...] = ()
+    lr: float = float("nan")
+    phase: str = ""
+    phases: Mapping[str, float] = field(default_factory=dict)
+    system: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, float] = field(default_factory=dict)
+    alerts: tuple[Alert, ...] = ()
+    alert_count: int = 0
+    controls: tuple[Mapping[str, Any], ...] = ()
+    logs: tuple[Mapping[str, Any], ...] = ()
+    checkpoints: tuple[Mapping[str, Any], ...] = ()
+    resumes: int = 0
+    started: float | None = None
+    ended: float | None = None
+    updated: float | None = None
+
+
+def fold(state: RunState, event: Mapping[str, Any]) -> RunState:
+    """The state after one more event. Events and fields that are not understood change nothing."""
+    return fold_all(state, (event,))
+
+
+def fold_all(state: RunState, events: Iterable[Mapping[str, Any]]) -> RunState:
+    """The state after a batch of events, in time linear in their number."""
+    from tui_trainer.runs.folding import Builder
+
+    builder = Builder(state)
+    for event in events:
+        builder.add(event)
+    return builder.state()
+
+
+def identify(state: RunState, reader: RunReader) -> RunState:
+    """Fill in what run.json, hparams.json and the newest step row say. Events win where both speak."""
+    run = reader.run()
+    hparams = state.hparams or reader.hparams()
+    if not run:
+        return replace(state, run_id=state.run_id or run_id(reader.layout), run_dir=str(reader.layout.root))
+    row = reader.last_row() or {}
+    status, reason = state.status, state.reason
+    # On a disk that was full to the end run.json may know of an end that the events don't.
+    if status in ACTIVE and str(run.get("status")) in ENDED:
+        status, reason = str(run["status"]), str(run.get("reason") or "")
+    return replace(
+        state,
+        run_id=str(run.get("run_id") or state.run_id or run_id(reader.layout)),
+        name=str(run.get("name") or ""),
+        run_dir=str(reader.layout.root),
+        task=state.task or str(run.get("task") or ""),
+        device=state.device or str(run.get("device") or ""),
+        status=status,
+        reason=reason,
+        hparams=hparams,
+        epochs=state.epochs or _count(hparams.get("epochs")),
+        batch_size=state.batch_size or _count(hparams.get("batch_size")),
+        step=max(state.step, _count(row.get("step"))),
+        row=row,
+    )
+
+
+def _count(value: Any) -> int:
+    number = as_number(value)
+    return int(number) if math.isfinite(number) else 0
+
+
+def with_liveness(state: RunState, liveness: Liveness, heartbeat_age_s: float = 0.0) -> RunState:
+    """Correct the status of a run whose writer is gone.
+
+    Args:
+        state: as folded from events that were read after `liveness` was asked.
+        liveness: of the reader.
+        heartbeat_age_s: seconds since the writer's last sign of life.
+
+    Returns:
+        The state as `crashed` when it should be active but no process holds it, `unknown` when another
+        machine's run has been silent for more than a minute, else as it was.
+    """
+    if state.status not in ACTIVE:
+        return state
+    if liveness == "dead":
+        return replace(state, status="crashed", reason=state.reason or CRASHED_REASON)
+    if liveness == "remote" and heartbeat_age_s > SILENT_S:
+        return replace(state, status="unknown", reason="no sign of life from another machine")
+    return state
+
+
+def read_state(reader: RunReader) -> RunState:
+    """The state of a run as it is now, from its files. Leaves the reader's `poll` position alone."""
+    liveness = reader.liveness()
+    state = identify(fold_all(RunState(), reader.events()), reader)
+    return with_liveness(state, liveness, reader.heartbeat_age_s())

@@ -1,0 +1,191 @@
+"""The task `char_lm`: learn to write text, character by character."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tui_trainer.config.hparams import Field, Hparams
+from tui_trainer.errors import FileError, UsageError
+from tui_trainer.tasks.base import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from tui_trainer.datasets.text import Vocabulary
+    from tui_trainer.engine.context import EpochContext
+
+MIN_WINDOWS = 4
+"""Fewer training windows than this are too little text for the context."""
+
+
+class CharLMHparams(Hparams):
+    """Hparams of `char_lm`."""
+
+    test_size: float = 0.1
+    optimizer: str = "AdamW"
+    grad_clip_norm: float | None = 1.0
+
+    max_chars: int | None = Field(
+        None, ge=1, le=1 << 40, group="Data", unit="characters", log=True,
+        description="Read only so many characters of the text, from its beginning; none: all.",
+    )  # fmt: skip
+    context: int = Field(128, ge=1, le=1 << 16, unit="characters", log=True, description="How far back the model sees.")
+    d_model: int = Field(128, ge=1, le=1 << 16, unit="features", log=True, description="Width of a position's vector.")
+    n_layers: int = Field(4, ge=1, le=1024, unit="blocks", description="Depth of the transformer.")
+    n_heads: int = Field(4, ge=1, le=1024, unit="heads", description="Attention heads of a block; they divide d_model.")
+    dropout: float = Field(0.0, ge=0, lt=1, unit="fraction", description="Part of activations dropped in training.")
+    tie_weights: bool = Field(True, description="Use the embedding of the characters as output layer too.")
+    sample_chars: int = Field(
+        200, ge=0, le=1 << 16, group="Run", unit="characters",
+        description="Length of the text that is written after each epoch as a sample; 0: none.",
+    )  # fmt: skip
+
+    def cross_checks(self) -> Iterator[tuple[str, str]]:
+        """Heads divide the width; the loss is one over classes."""
+        yield from super().cross_checks()
+        if self.d_model % self.n_heads:
+            yield "n_heads", f"{self.n_heads} heads do not divide d_model {self.d_model}"
+        if self.loss not in ("auto", "CrossEntropyLoss"):
+            yield "loss", f"the next character is one of many classes, so it is auto or CrossEntropyLoss, not {self.loss}"
+
+
+class CharLM(Task):
+    """Write text character by character: a small GPT on a file, a folder or Python's own sources.
+
+    The last `test_size` of the text is the test set and what is before it the validation set, both whole: windows
+    drawn at random would share text with the training set. A window is `context` characters and the one after;
+    windows overlap by that one, so each character is predicted once an epoch.
+    """
+
+    hparams_class = CharLMHparams
+    metric_names = ("accuracy", "perplexity", "bits_per_char")
+    directions: ClassVar = {"accuracy": "max", "perplexity": "min", "bits_per_char": "min"}
+
+    vocabulary: Vocabulary
+
+    def datasets(self, hparams: CharLMHparams) -> tuple[Any, ...]:
+        """Windows of the text as one view: (windows, context + 1) uint8 in a tuple, for each part.
+
+        Raises:
+            FileError: no text, or unreadable (see `read_corpus`), or of fewer than two symbols.
+            UsageError: the context is too long for the text or one of its parts.
+        """
+        from tui_trainer.datasets.text import Vocabulary, read_corpus
+
+        path = Path(hparams.dataset_path).expanduser() if hparams.dataset_path else None
+        text = read_corpus(path, hparams.max_chars)
+        where = str(path or "the standard library")
+        # Of the whole text: which symbols there are must not depend on how it is split.
+        self.vocabulary = Vocabulary.of(text)
+        if len(self.vocabulary) < 3:
+            message = f"{where}: {len(text):,} characters, of which {len(self.vocabulary) - 1} occurs often enough to learn"
+            raise FileError("text too short", message, "give more text")
+        tokens = self.vocabulary.encode(text)
+        test_from = len(tokens) - round(len(tokens) * hparams.test_size)
+        val_from = test_from - round(len(tokens) * hparams.val_size)
+        train = _windows(tokens[:val_from], "training", MIN_WINDOWS, hparams.context, where)
+        test = _windows(tokens[test_from:], "test", 1, hparams.context, where) if hparams.test_size else None
+        if not hparams.val_size:
+            return train, test
+        return train, _windows(tokens[val_from:test_from], "validation", 1, hparams.context, where), test
+
+    def model(self, hparams: CharLMHparams) -> nn.Module:
+        """A GPT over the text's characters."""
+        from tui_trainer.models.gpt import GPT
+
+        return GPT(
+            vocab_size=len(self.vocabulary),
+            context=hparams.context,
+            d_model=hparams.d_model,
+            n_layers=hparams.n_layers,
+            n_heads=hparams.n_heads,
+            dropout=hparams.dropout,
+            tie_weights=hparams.tie_weights,
+        )
+
+    def criterion(self, hparams: CharLMHparams) -> nn.Module:
+        """Cross entropy, mean over characters."""
+        from torch.nn import CrossEntropyLoss
+
+        return CrossEntropyLoss(label_smoothing=hparams.label_smoothing)
+
+    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[dict[str, Any], Tensor, Tensor]:
+        """Loss of predicting each next character.
+
+        Args:
+            model: maps (windows, context) tokens to (windows, context, symbols) logits.
+            batch: (windows, context + 1) tokens, alone or in a tuple.
+            criterion: over (characters, symbols) logits and (characters,) tokens.
+
+        Returns:
+            {"loss", "perplexity", "bits_per_char"}, logits (characters, symbols) and targets (characters,). The
+            latter two metrics are of the plain cross entropy, whatever the criterion smooths.
+        """
+        from torch.nn import functional as F
+
+        from tui_trainer.engine.metrics import Mean
+
+        tokens = _tokens(batch)
+        logits = model(tokens[:, :-1]).flatten(0, 1)
+        targets = tokens[:, 1:].long().flatten()
+        loss = criterion(logits, targets)
+        smoothed = getattr(criterion, "label_smoothing", 1.0) > 0
+        entropy = F.cross_entropy(logits.detach(), targets) if smoothed else loss.detach()
+        parts = {"perplexity": Mean(entropy, math.exp), "bits_per_char": Mean(entropy, _nats_to_bits)}
+        return {"loss": loss, **parts}, logits, targets
+
+    def count(self, batch: Any) -> int:
+        """Predicted characters."""
+        windows, length = _tokens(batch).shape
+        return windows * (length - 1)
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Any]:
+        """Part of the characters that the model would have guessed."""
+        return {"accuracy": (outputs.argmax(-1) == targets).float().mean()}
+
+    def on_epoch_end(self, context: EpochContext) -> None:
+        """Log a text that the model writes; the same draws after each epoch, so that progress shows."""
+        if context.hparams.sample_chars:
+            context.log_text("sample", self.sample(context.model, context.hparams))
+
+    def sample(self, model: nn.Module, hparams: CharLMHparams) -> str:
+        """A text of `sample_chars` characters that begins as after a line's end. Global random streams are left alone."""
+        import torch
+
+        from tui_trainer.models.gpt import generate
+
+        device = next(model.parameters()).device
+        start = torch.from_numpy(self.vocabulary.encode("\n"))[None].to(device)
+        generator = torch.Generator().manual_seed(hparams.seed)
+        tokens = generate(model, start, hparams.sample_chars, hparams.context, generator)[0, 1:]
+        text = self.vocabulary.decode(tokens.tolist())
+        # The corpus may hold escape sequences, and the sample is shown on a terminal.
+        return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
+
+
+def _windows(tokens: np.ndarray, part: str, least: int, context: int, where: str) -> tuple[Tensor]:
+    """(windows, context + 1) view of a part of the text; a last stretch that fills no window is left out.
+
+    Raises:
+        UsageError: it holds fewer than `least` windows.
+    """
+    import torch
+
+    if (len(tokens) - 1) // context < least:
+        message = f"{where}: the {part} part has {len(tokens):,} characters, a context of {context:,} needs {least * context + 1:,}"
+        most = (len(tokens) - 1) // least
+        hint = f"--context {most} or less, or more text" if most else "give more text"
+        raise UsageError("context longer than the text", message, hint)
+    return (torch.from_numpy(tokens).unfold(0, context + 1, context),)
+
+
+def _tokens(batch: Any) -> Any:
+    return batch[0] if isinstance(batch, (tuple, list)) else batch
+
+
+def _nats_to_bits(entropy: float) -> float:
+    return entropy / math.log(2)
