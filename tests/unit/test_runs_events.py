@@ -16,9 +16,9 @@ from tui_trainer.runs.events import as_number, decode, encode
 from tui_trainer.runs.json_values import plain
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -29,7 +29,7 @@ def strict(text: bytes) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-@given(st.dictionaries(st.text(), JSON))
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=5))
 def test_any_event_is_one_line_of_strict_json_that_reads_back(fields: dict[str, Any]) -> None:
     event = fields | {"event": "log"}
     line = encode(event)

@@ -133,6 +133,9 @@ class FieldSpec:
                 return _parse_as(member, text)
             except ValueError:
                 continue
+        if self.choices:
+            # The schema refuses it, with suggestions.
+            return text
         raise ValueError(f"expected {self.expected}, got {show_value(text)}")
 
 
@@ -162,8 +165,7 @@ def _parse_as(member: Any, text: str) -> Any:
         for choice in typing.get_args(member):
             if str(choice).lower() == text.lower():
                 return choice
-        # The schema refuses it, with suggestions.
-        return text
+        raise ValueError
     if member is bool:
         words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False}
         if text.lower() not in {*words, "0"}:

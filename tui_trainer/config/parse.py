@@ -78,7 +78,7 @@ def _whole_number(digits: str) -> int | str:
     try:
         return int(digits)
     except ValueError:
-        # Longer than Python converts; as text it is refused by every field, with a message that names the key.
+        # Longer than Python converts. As text it is refused by its field, with a message that names the key.
         return digits
 
 
@@ -91,11 +91,10 @@ def _json_complaint(error: json.JSONDecodeError) -> str:
     if rest.startswith("'"):
         return "expected double quotes, got a single quote"
     message = error.msg
-    if (
-        message.startswith(("Illegal trailing comma", "Expecting property name"))
-        and rest.lstrip(",\n ")[:1] in "}]"
-    ):
-        return "expected no comma before the closing brace"
+    closing = rest.lstrip(", \t\n")[:1]
+    before_closing = "delimiter" not in message and closing in ("]", "}")
+    if before_closing and message.startswith(("Illegal trailing comma", "Expecting")):
+        return f"expected no comma before the closing {'brace' if closing == '}' else 'bracket'}"
     if message.startswith("Expecting property name"):
         return f"expected a key in double quotes, got {_word(rest)}"
     if message == "Expecting value":

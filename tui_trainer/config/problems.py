@@ -56,8 +56,32 @@ class HparamsError(UsageError):
         self.problems = list(problems)
 
 
+_NAMES_ELSEWHERE = {
+    "accumulate_grad_batches": "grad_accumulation",
+    "bs": "batch_size",
+    "criterion": "loss",
+    "gradient_accumulation_steps": "grad_accumulation",
+    "gradient_clip_val": "grad_clip_norm",
+    "learning_rate": "lr",
+    "loss_fn": "loss",
+    "lr_scheduler": "scheduler",
+    "max_epochs": "epochs",
+    "max_grad_norm": "grad_clip_norm",
+    "n_epochs": "epochs",
+    "num_epochs": "epochs",
+    "num_train_epochs": "epochs",
+    "random_seed": "seed",
+    "train_batch_size": "batch_size",
+    "wd": "weight_decay",
+}
+"""What other trainers call our hparams: no spelling is near, but the meaning is clear."""
+
+
 def suggestion(word: str, known: Collection[str]) -> str:
     """`; did you mean lr?`, or an empty string. Names with the same initial are nearer than any other."""
+    ours = _NAMES_ELSEWHERE.get(word.lower().replace("-", "_"))
+    if ours in known:
+        return f"; did you mean {ours}?"
     initial = word[:1].lower()
     return did_you_mean(word, [name for name in known if name[:1].lower() == initial]) or did_you_mean(
         word, [*known]
@@ -133,10 +157,9 @@ def _cause(detail: ErrorDetails) -> Exception | None:
 
 
 def _unknown_text(key: str, value: Any, specs: Mapping[str, FieldSpec]) -> str:
-    near = suggestion(key, list(specs))
-    if not near and isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         return "unknown; a preset is flat, so what is inside this object belongs at the top level"
-    return f"unknown{near}"
+    return f"unknown{suggestion(key, list(specs))}"
 
 
 _TOO_LONG = {"string_too_long": "at most", "string_too_short": "at least"}

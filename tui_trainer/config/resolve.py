@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from tui_trainer.config.fields import FieldSpec, flag_text, printable
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.names import OPTIMIZER_OPTIONS, OPTION_NAMES
-from tui_trainer.config.presets import NOT_HPARAMS, Preset
+from tui_trainer.config.preset_file import NOT_HPARAMS, Preset
 from tui_trainer.config.problems import HparamsError, Problem, suggestion, validate
 
 H = TypeVar("H", bound=Hparams)

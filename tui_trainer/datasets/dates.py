@@ -28,8 +28,8 @@ FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
 
 # Own tables, since strftime's names follow the machine's locale.
 MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -121,7 +121,7 @@ def write_dataset(folder: Path, n: int = PAIRS, seed: int = 0) -> Path:
     """
     path = folder / FILE_NAME
     if path.exists():
-        raise FileError("file exists", f"{path} is not overwritten", "take another folder, or remove the file first")
+        raise FileError("file exists", f"{path} is not overwritten", "choose another folder or remove it")
     lines = ",\n".join(json.dumps(pair, ensure_ascii=False) for pair in make_date_pairs(n, seed))
     try:
         folder.mkdir(parents=True, exist_ok=True)

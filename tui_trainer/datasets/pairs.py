@@ -1,7 +1,7 @@
 """Pairs of texts in a JSON file, and their characters as rows of whole numbers.
 
-The file is a list of {"input": text, "target": text}; in a `.jsonl` file each line holds one such object. Other keys
-are passed over.
+The file is a list of {"input": text, "target": text}; in a `.jsonl` file each line holds one such object.
+Other keys are passed over.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ KEYS = ("input", "target")
 LINE_SUFFIXES = (".jsonl", ".ndjson")
 
 FORM_HINT = 'expected a list of {"input": "…", "target": "…"}; one object a line in a .jsonl file'
+
+MISSING_HINT = (
+    "dataset_path is its folder, dataset_json_fname its name; "
+    "tui-train tasks make-data seq2seq DIR writes an example"
+)
 
 Pair = tuple[str, str]
 
@@ -47,8 +52,9 @@ def read_pairs(path: Path) -> list[Pair]:
     """Read (input, target) pairs.
 
     Raises:
-        FileError: missing, unreadable, no JSON (with its line), no list, an item that is no pair of texts (with its
-            number, counted from 0, and its line), an empty target, or no item at all. An empty input is fine.
+        FileError: missing, unreadable, no JSON (with its line), no list, an item that is no pair of texts
+            (with its number, counted from 0, and its line), an empty target, or no item at all. An empty
+            input is fine.
     """
     text = _text(path)
     items = _line_items(path, text) if path.suffix.lower() in LINE_SUFFIXES else _list_items(path, text)
@@ -62,10 +68,10 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        hint = "name its folder with --dataset-path and the file with --dataset-json-fname; tui-train tasks make-data seq2seq DIR writes an example"
-        raise FileError("pairs not found", f"{path} does not exist", hint) from error
+        raise FileError("pairs not found", f"{path} does not exist", MISSING_HINT) from error
     except OSError as error:
-        raise FileError("pairs unreadable", f"{path}: {error.strerror or error}", "check that it is a readable file") from error
+        hint = "check that it is a readable file"
+        raise FileError("pairs unreadable", f"{path}: {error.strerror or error}", hint) from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -111,7 +117,7 @@ def _line_items(path: Path, text: str) -> Iterator[tuple[Any, int]]:
         start = _skip(line, 0)
         value, end = _value(path, line, start, number, first_line=number)
         if _skip(line, end) < len(line):
-            raise FileError("pairs are not JSON", f"{path}:{number}: there is more after the object", FORM_HINT)
+            raise FileError("pairs are not JSON", f"{path}:{number}: more after the object", FORM_HINT)
         yield value, number
 
 
@@ -150,11 +156,14 @@ def _pair(item: Any, where: str) -> Pair:
             raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', FORM_HINT)
         value = item[key]
         if not isinstance(value, str):
-            raise FileError("item is no pair", f'{where}: "{key}" is {_kind(value)}, not a text', f'write it in quotes: "{key}": "…"')
+            message = f'{where}: "{key}" is {_kind(value)}, not a text'
+            raise FileError("item is no pair", message, f'write it in quotes: "{key}": "…"')
         if _SURROGATE.search(value):
-            raise FileError("item is no pair", f'{where}: "{key}" holds half of a surrogate pair', "write the character itself")
+            message = f'{where}: "{key}" holds half of a surrogate pair'
+            raise FileError("item is no pair", message, "write the character itself")
     if not item["target"]:
-        raise FileError("empty target", f"{where}: there is nothing to predict", "remove the item, or give it a target")
+        hint = "remove the item, or give it a target"
+        raise FileError("empty target", f"{where}: there is nothing to predict", hint)
     return item["input"], item["target"]
 
 
@@ -162,7 +171,7 @@ def _kind(value: Any) -> str:
     """What a JSON value is, as a message says it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    names = {dict: "an object", list: "a list", str: "a text"}
+    names: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
     return names.get(type(value), f"the number {str(value)[:40]}")
 
 

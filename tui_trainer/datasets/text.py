@@ -13,10 +13,13 @@ import numpy as np
 from tui_trainer.errors import FileError
 
 TEXT_SUFFIXES = frozenset(
-    ".bash .bib .c .cc .cfg .conf .cpp .cs .css .csv .cu .cuh .go .h .hpp .htm .html .ini .java .js .json .jsonl .jl "
-    ".kt .lua .md .org .php .pl .py .pyi .r .rb .rs .rst .scala .sh .sql .srt .swift .tex .text .toml .ts .tsv .txt "
-    ".xml .yaml .yml".split()
-)
+    {
+        ".bash", ".bib", ".c", ".cc", ".cfg", ".conf", ".cpp", ".cs", ".css", ".csv", ".cu", ".cuh", ".go",
+        ".h", ".hpp", ".htm", ".html", ".ini", ".java", ".jl", ".js", ".json", ".jsonl", ".kt", ".lua", ".md",
+        ".org", ".php", ".pl", ".py", ".pyi", ".r", ".rb", ".rs", ".rst", ".scala", ".sh", ".sql", ".srt",
+        ".swift", ".tex", ".text", ".toml", ".ts", ".tsv", ".txt", ".xml", ".yaml", ".yml",
+    }
+)  # fmt: skip
 """What counts as text in a folder, by the end of the file's name in lower case."""
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
@@ -59,8 +62,8 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: str, limit: int = VOCABULARY_LIMIT, rare: int = RARE) -> Vocabulary:
-        """The most frequent characters of a text, at most `limit` − 1 of them, none rarer than `rare` times."""
-        counts = np.bincount(_code_points(text))
+        """The most frequent characters of a text, at most `limit` − 1, none rarer than `rare`."""
+        counts: np.ndarray = np.bincount(_code_points(text))
         frequent = np.flatnonzero(counts >= rare)
         # Of equally frequent ones the smaller code point stays: a stable sort keeps their order.
         frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
@@ -70,7 +73,8 @@ class Vocabulary:
         """Tokens of a text: uint8, one for each character."""
         table = np.zeros(0x110000, dtype=np.uint8)
         table[self._codes] = np.arange(1, len(self), dtype=np.uint8)
-        return table[_code_points(text)]
+        tokens: np.ndarray = table[_code_points(text)]
+        return tokens
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of tokens; the unknown symbol shows as U+FFFD."""
@@ -109,7 +113,7 @@ def read_corpus(path: Path | None, max_chars: int | None = None) -> str:
     corpus = "".join(parts)[:max_chars]
     if not corpus.strip():
         where = path if path is not None else "the standard library"
-        raise FileError("empty text", f"{where} holds no character but white space", "give text to learn from")
+        raise FileError("empty text", f"{where} holds nothing but white space", "give text to learn from")
     return corpus
 
 
@@ -133,12 +137,13 @@ def _files(path: Path | None) -> list[Path]:
     if os.path.isdir(path):
         files = sorted(_walk(path, TEXT_SUFFIXES, SKIPPED_FOLDERS))
         if not files:
-            hint = "a text file is known by its ending, such as .txt, .md or .py; name a single file to read it whatever it is called"
+            hint = "texts are known by endings such as .txt, .md or .py; a file named by itself may have any"
             raise FileError("no text files", f"{path} holds no text file", hint)
         return files
     if not os.path.isfile(path):
         what = "is no regular file" if os.path.exists(path) else "does not exist"
-        raise FileError("text not found", f"{path} {what}", "dataset_path is a text file or a folder of text files")
+        hint = "dataset_path is a text file or a folder of text files"
+        raise FileError("text not found", f"{path} {what}", hint)
     return [path]
 
 
@@ -152,7 +157,8 @@ def _walk(root: Path, suffixes: frozenset[str], skipped: frozenset[str]) -> Iter
 
 
 def _refuse(error: OSError) -> None:
-    raise FileError("folder unreadable", f"{error.filename}: {error.strerror}", "check the folder's permissions") from error
+    hint = "check the folder's permissions"
+    raise FileError("folder unreadable", f"{error.filename}: {error.strerror}", hint) from error
 
 
 def _read(path: Path, max_chars: int | None) -> str:
@@ -163,7 +169,8 @@ def _read(path: Path, max_chars: int | None) -> str:
         with open(path, "rb") as file:
             data = file.read(limit)
     except OSError as error:
-        raise FileError("text unreadable", f"{path}: {error.strerror or error}", "check the file's permissions") from error
+        hint = "check the file's permissions"
+        raise FileError("text unreadable", f"{path}: {error.strerror or error}", hint) from error
     if (at := data.find(b"\0")) >= 0:
         hint = "convert it to UTF-8 first; UTF-16 and binary files hold such bytes"
         raise FileError("not a text", f"{path}: a zero byte at offset {at:,}", hint)

@@ -1,33 +1,27 @@
-"""The experiment: from hparams and a task to a trained model and its record."""
+"""The experiment: the epoch loop, its record and its checkpoints."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, test_batch_looper, train_batch_looper
 from tui_trainer.engine.context import EpochContext
-from tui_trainer.engine.criterion import build_criterion
-from tui_trainer.engine.data import Splits, build_loaders, raw_splits
-from tui_trainer.engine.device import Device, check_precision, choose_device
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
-from tui_trainer.engine.monitor import Monitor
-from tui_trainer.engine.optim import Schedule, build_optimizer, build_schedule
+from tui_trainer.engine.prepare import Prepared, prepare
 from tui_trainer.engine.rows import RowLogger
-from tui_trainer.engine.update import Forward, Updater
-from tui_trainer.errors import TrainerError, UsageError, did_you_mean
+from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.runs.checkpoints import Entry
-from tui_trainer.runs.directions import better_direction
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -43,8 +37,8 @@ class Progress:
         batch: batches done in the epoch after that one.
         step: optimizer steps done.
         samples: training samples seen in the unfinished epoch.
-        seconds: time spent, including earlier processes of this run.
-        epoch_seconds: time spent in the unfinished epoch by earlier processes.
+        seconds: time spent, by earlier processes of this run.
+        epoch_seconds: time spent in the unfinished epoch, by earlier processes.
     """
 
     epoch: int = 0
@@ -90,9 +84,10 @@ class Experiment:
         self.stop = stop
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
+        self.best: dict[str, Any] | None = None
         self._resume = resume
         self._on_device = on_device
-        self._saved_tag: tuple[int, int] | None = None
+        self._saved_at: tuple[int, int] | None = None
         self._eval_every = Every.parse(hparams.eval_every)
         self._save_every = Every.parse(hparams.checkpoint_every)
 
@@ -109,216 +104,108 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
-        self.prepare()
-        self._announce()
-        self.stop.saves = self.progress.step > 0
-        self._mark_time()
-        while (ending := self._ending()) is None:
-            finished_epoch = self._train_epoch()
-            if finished_epoch:
-                self._end_epoch()
-        self._save_end(ending)
-        return ending
+        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device)
+        try:
+            self._begin()
+            while (ending := self._ending()) is None:
+                finished_epoch = self._train_epoch()
+                if finished_epoch:
+                    self._end_epoch()
+            self._save_end(ending)
+            return ending
+        finally:
+            self._close()
 
-    # ------------------------------------------------------------------ before the first step
-
-    def prepare(self) -> None:
-        """Build everything that training needs, and check it on one batch of each evaluated split."""
-        hparams = self.hparams
-        with self._phase("choosing the device"):
-            self.device: Device = choose_device(hparams.device)
-            check_precision(hparams.precision, self.device.torch)
-            self._on_device(self.device.torch)
-            if torch.are_deterministic_algorithms_enabled() != hparams.deterministic:
-                # Asked first, since the call itself imports torch's compiler, which takes seconds.
-                torch.use_deterministic_algorithms(hparams.deterministic)
-            torch.backends.cudnn.benchmark = not hparams.deterministic
-        with self._phase("loading data"):
-            rng.seed_everything(hparams.seed)
-            parts = raw_splits(self.task, hparams)
-        with self._phase("building the model"):
-            rng.seed_everything(hparams.seed)
-            self.model: nn.Module = self.task.model(hparams)
-            if not isinstance(self.model, nn.Module):
-                raise TrainerError("not a model", f"model() returned a {type(self.model).__name__}", "return a torch.nn.Module")
-            self.model.to(self.device.torch)
-            criterion = build_criterion(self.task, hparams)
-            if isinstance(criterion, nn.Module):
-                criterion.to(self.device.torch)
-            self.forward = Forward(self.task, criterion, self.device.torch, hparams.precision)
-        with self._phase("preparing batches"):
-            self.splits: Splits = build_loaders(self.task, hparams, parts, self.model, self.device.torch)
-        self._meter = Meter(self.device.torch, max(CAPACITY, hparams.grad_accumulation + 1))
-        self._eval_meter = Meter(self.device.torch)
-        with self._phase("first batch"):
-            names = self._try_evaluation()
-        self._build_monitor(names)
-        with self._phase("building the optimizer"):
-            self._build_training()
-        if hparams.compile:
-            with self._phase("compiling"):
-                self.model.compile()
+    def _begin(self) -> None:
+        ready, hparams = self._ready, self.hparams
+        self._meter = Meter(ready.device.torch, max(CAPACITY, hparams.grad_accumulation + 1))
+        self._eval_meter = Meter(ready.device.torch)
+        self._rows = RowLogger(self.writer, self._meter, hparams.log_rate)
         if self._resume is not None:
             with self._phase("loading the checkpoint"):
                 self._restore(self._resume)
-
-    def _phase(self, name: str) -> _Phase:
-        return _Phase(self.writer, name)
-
-    def _try_evaluation(self) -> set[str]:
-        """One batch of each evaluated split, so that a broken test set is noticed before an epoch is spent.
-
-        Returns:
-            The names of their metrics.
-        """
-        names: set[str] = set()
-        with rng.preserved(self.device.torch):
-            for split, loader in self.splits.evaluated().items():
-                batches = loader.epoch(0)
-                first = next(batches, None)
-                if first is None:
-                    raise TrainerError("empty data set", f"the {split} loader yields no batch", "check datasets() or dataloader()")
-                means = test_batch_looper([first], self.model, self.forward, self._eval_meter)
-                names |= {f"{split}/{name}" for name in means}
-        return names
-
-    def _build_monitor(self, names: set[str]) -> None:
-        hparams = self.hparams
-        splits = self.splits.evaluated()
-        default = f"{next(iter(splits), 'train')}/loss"
-        metric = hparams.monitor or default
-        on_train = {f"train/{name.partition('/')[2]}" for name in names}
-        if hparams.monitor is not None and names and metric not in names | on_train:
-            known = sorted(names)
-            raise UsageError(
-                "wrong hparams",
-                f'monitor: this task has no metric "{metric}"{did_you_mean(metric, known)}',
-                f"metrics: {', '.join(known)}",
-            )
-        if not splits and metric.partition("/")[0] != "train":
-            raise UsageError("wrong hparams", f'monitor: there is no test or validation set, so no "{metric}"', "monitor train/loss")
-        mode = hparams.monitor_mode
-        if mode == "auto":
-            mode = self.task.directions.get(metric.partition("/")[2]) or better_direction(metric)  # type: ignore[assignment]
-        self.monitor = Monitor(metric, mode, hparams.early_stopping_patience)
-
-    def _build_training(self) -> None:
-        hparams, batches = self.hparams, self.splits.train.batches
-        self.steps_per_epoch = None if batches is None else -(-batches // hparams.grad_accumulation)
-        self.total_steps = None if self.steps_per_epoch is None else self.steps_per_epoch * hparams.epochs
-        if hparams.max_steps is not None:
-            self.total_steps = min(hparams.max_steps, self.total_steps or hparams.max_steps)
-        optimizer = build_optimizer(self.task, hparams, self.model)
-        self.optimizer = optimizer
-        self.schedule: Schedule = build_schedule(
-            self.task, hparams, optimizer, self.total_steps, self.steps_per_epoch, self.monitor.mode
-        )
-        self.scaler = torch.amp.GradScaler(self.device.torch.type) if hparams.precision == "float16" else None
-        self.updater = Updater(
-            self.model, optimizer, clip_norm=hparams.grad_clip_norm, scaler=self.scaler, ema_decay=hparams.ema_decay
-        )
-        self.rows = RowLogger(self.writer, self._meter, hparams.log_rate)
-
-    def _announce(self) -> None:
-        train, evaluated = self.splits.train, self.splits.evaluated()
-        facts: dict[str, Any] = {
+        splits = ("train", *ready.splits.evaluated())
+        directions = {f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits}
+        facts = {
             "run_dir": str(self.writer.layout.root.absolute()),
             "task": self.task.name,
-            "hparams": self.hparams.model_dump(mode="json"),
-            "device": str(self.device.torch),
-            "device_name": self.device.name,
-            "device_reason": self.device.reason,
-            "world_size": 1,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "train_samples": train.samples,
-            "val_samples": evaluated["val"].samples if "val" in evaluated else 0,
-            "test_samples": evaluated["test"].samples if "test" in evaluated else 0,
-            "steps_per_epoch": self.steps_per_epoch,
-            "total_steps": self.total_steps,
-            "epochs": self.hparams.epochs,
-            "monitor": self.monitor.metric,
-            "directions": {self.monitor.metric: self.monitor.mode, **self._directions()},
+            "hparams": hparams.model_dump(mode="json"),
+            "epochs": hparams.epochs,
+            **ready.facts(),
+            "directions": {**directions, ready.monitor.metric: ready.monitor.mode},
         }
         if self._resume is None:
             self.writer.event("run_start", **facts)
         else:
-            path = str(self.writer.layout.model_file(self._resume["tag"]).relative_to(self.writer.layout.root))
-            place = {"step": self.progress.step, "epoch": self.progress.epoch, "checkpoint": path}
-            self.writer.event("run_resume", **place, **facts)
-
-    def _directions(self) -> dict[str, str]:
-        splits = ("train", *self.splits.evaluated())
-        return {f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits}
+            place = {"step": self.progress.step, "epoch": self.progress.epoch, "batch": self.progress.batch}
+            self.writer.event("run_resume", **place, checkpoint=self._model_path(self._resume), **facts)
+        self.stop.saves = self.progress.step > 0
+        self._began = self._last_save = self._last_evaluation = time.perf_counter()
 
     # ------------------------------------------------------------------ the loop
 
     def _train_epoch(self) -> bool:
         """Train on what is left of the epoch. False if it was left in the middle."""
-        if self.progress.batch == 0:
+        progress, ready = self.progress, self._ready
+        if progress.batch == 0:
             self._meter.reset()
-        self._epoch_begin, self._trained_samples = time.perf_counter(), self.progress.samples
+        self._epoch_began, self._samples_before = time.perf_counter(), progress.samples
         self._left_early = False
-        self._batches = Waiting(self.splits.train.epoch(self.progress.epoch, self.progress.batch), self.progress.samples)
-        self.writer.event("epoch_start", epoch=self.progress.epoch + 1, step=self.progress.step)
-        self.rows.begin(self.progress.samples)
-        steps_before = self.progress.step
+        self._batches = Waiting(ready.splits.train.epoch(progress.epoch, progress.batch), progress.samples)
+        self.writer.event("epoch_start", epoch=progress.epoch + 1, step=progress.step)
+        self._rows.begin(progress.samples)
         train_batch_looper(
-            self._batches, self.model, self.forward, self._meter, self.updater, self.hparams.grad_accumulation, self._after_window
+            self._batches,
+            ready.model,
+            ready.forward,
+            self._meter,
+            ready.updater,
+            self.hparams.grad_accumulation,
+            self._after_window,
         )
-        if self.progress.step == steps_before and self.progress.batch == 0:
+        if progress.batch == 0:
             raise TrainerError("empty data set", "the training loader yields no batch", "check datasets() or dataloader()")
-        self.rows.flush(self._place, self._batches.samples, self._batches.seconds)
+        self._flush_rows()
         return not self._left_early
 
     def _after_window(self, batches: int) -> bool:
-        """Called at each step boundary. False ends the epoch here."""
+        """Called at each step boundary. False leaves the epoch here."""
         progress = self.progress
         progress.step += 1
         progress.batch += batches
         progress.samples = self._batches.samples
         self.stop.saves = True
-        self.schedule.after_step()
-        self.rows.step(self._place, self._batches.samples, self._batches.seconds)
-        if progress.batch == self.splits.train.batches:
+        self._ready.schedule.after_step()
+        self._rows.step(self._place, self._batches.samples, self._batches.seconds)
+        if progress.batch == self._ready.splits.train.batches:
             # What is due here is done at the epoch's end.
             return True
-        if self._eval_every.due_step(progress.step) or self._minutes_due(self._eval_every, self._last_evaluation):
+        if self._due(self._eval_every, self._last_evaluation) and self._ready.splits.evaluated():
             self._evaluate_midway()
-        elif self._save_every.due_step(progress.step) or self._minutes_due(self._save_every, self._last_save):
-            self._pause_rows(lambda: self._save(best=False))
+        elif self._due(self._save_every, self._last_save):
+            self._between_steps(self._save)
         self._left_early = self._ending() is not None
         return not self._left_early
 
     def _end_epoch(self) -> None:
         """Evaluate, record and save a finished epoch."""
         progress, batches = self.progress, self._batches
-        seconds = time.perf_counter() - self._epoch_begin
+        training_seconds = time.perf_counter() - self._epoch_began
         self.metrics = {f"train/{name}": value for name, value in self._meter.means().items()}
-        trained = (batches.samples - self._trained_samples) / max(seconds, 1e-9)
-        progress.epoch, progress.batch, progress.samples = progress.epoch + 1, 0, 0
+        rate = (batches.samples - self._samples_before) / max(training_seconds, 1e-9)
         lr = self._lr()
-        improved = False
-        if self._evaluation_due():
+        progress.epoch, progress.batch, progress.samples = progress.epoch + 1, 0, 0
+        evaluated = self._evaluation_due()
+        if evaluated:
             self.metrics |= self._evaluate()
-            improved = self._judge()
-        elif not self.splits.evaluated():
-            improved = self._judge()
+        improved = (evaluated or not self._ready.splits.evaluated()) and self._judge(progress.epoch)
         self._call_hook()
-        whole = progress.epoch_seconds + time.perf_counter() - self._epoch_begin
+        seconds = progress.epoch_seconds + time.perf_counter() - self._epoch_began
         progress.epoch_seconds = 0.0
-        self.writer.event(
-            "epoch_end",
-            epoch=progress.epoch,
-            step=progress.step,
-            metrics=self.metrics,
-            lr=lr,
-            seconds=whole,
-            samples_per_s=trained,
-            best=self.monitor.best(),
-            improved=improved,
-        )
-        due = self._save_every.due_epoch(progress.epoch) or self._save_every.due_step(progress.step)
-        due = due or self._minutes_due(self._save_every, self._last_save)
+        place = {"epoch": progress.epoch, "step": progress.step}
+        timing = {"lr": lr, "seconds": seconds, "samples_per_s": rate}
+        self.writer.event("epoch_end", **place, metrics=self.metrics, **timing, best=self.best, improved=improved)
+        due = self._save_every.due_epoch(progress.epoch) or self._due(self._save_every, self._last_save)
         if due or (improved and self._save_every.amount > 0):
             self._save(best=improved)
 
@@ -327,99 +214,112 @@ class Experiment:
         hparams, progress = self.hparams, self.progress
         if progress.epoch >= hparams.epochs:
             return Ending("finished", "all epochs done")
-        if self.monitor.exhausted:
-            waited = hparams.early_stopping_patience
-            return Ending("finished", f"early stopping: {self.monitor.metric} has not improved in {waited} evaluations")
+        if self._ready.monitor.exhausted:
+            metric, waited = self._ready.monitor.metric, hparams.early_stopping_patience
+            return Ending("finished", f"early stopping: {metric} has not improved in {waited} evaluations")
         if hparams.max_steps is not None and progress.step >= hparams.max_steps:
             return Ending("finished", f"max_steps {hparams.max_steps} reached")
-        if hparams.max_minutes is not None and self._elapsed() >= 60.0 * hparams.max_minutes:
+        if hparams.max_minutes is not None and self._seconds() >= 60.0 * hparams.max_minutes:
             return Ending("finished", f"max_minutes {hparams.max_minutes:g} reached")
         if self.stop.reason is not None:
             return Ending("stopped", self.stop.reason)
         return None
 
+    def _due(self, every: Every, last: float) -> bool:
+        """Whether something that comes every so many steps or minutes is due at this step boundary."""
+        if every.unit == "minutes":
+            return every.amount > 0 and time.perf_counter() - last >= 60.0 * every.amount
+        return every.due_step(self.progress.step)
+
+    def _between_steps(self, work: Callable[[], None]) -> None:
+        """Do something at a step boundary; its time counts for the epoch but is nobody's training time."""
+        self._flush_rows()
+        begin = time.perf_counter()
+        work()
+        spent = time.perf_counter() - begin
+        self._epoch_began += spent
+        self.progress.epoch_seconds += spent
+        self._rows.begin(self._batches.samples)
+
     # ------------------------------------------------------------------ evaluation
 
     def _evaluation_due(self) -> bool:
         every = self._eval_every
-        if every.amount == 0 or not self.splits.evaluated():
+        if every.amount == 0 or not self._ready.splits.evaluated():
             return False
-        due = every.due_epoch(self.progress.epoch) or every.due_step(self.progress.step)
-        # The last epoch is always measured: the run's result must not depend on the interval.
-        return due or self._minutes_due(every, self._last_evaluation) or self._ending() is not None
+        # The last epoch is always measured: a run's result must not depend on the interval.
+        return every.due_epoch(self.progress.epoch) or self._due(every, self._last_evaluation) or self._ending() is not None
 
     def _evaluate(self) -> dict[str, float]:
         """Metrics of the evaluated splits. Training goes on as if it had not happened."""
         metrics: dict[str, float] = {}
-        with rng.preserved(self.device.torch):
-            for split, loader in self.splits.evaluated().items():
-                means = test_batch_looper(loader.epoch(0), self.evaluated_model, self.forward, self._eval_meter)
+        with rng.preserved(self._ready.device.torch):
+            for split, loader in self._ready.splits.evaluated().items():
+                means = test_batch_looper(loader.epoch(0), self._ready.evaluated_model, self._ready.forward, self._eval_meter)
                 metrics |= {f"{split}/{name}": value for name, value in means.items()}
         self._last_evaluation = time.perf_counter()
         return metrics
 
     def _evaluate_midway(self) -> None:
         def evaluate() -> None:
-            metrics = {f"train/{name}": value for name, value in self._meter.means().items()} | self._evaluate()
-            self.metrics |= metrics
-            improved = self._judge()
-            place = {"epoch": self.progress.epoch + 1, "step": self.progress.step}
-            self.writer.event("evaluation", **place, metrics=metrics, best=self.monitor.best(), improved=improved)
-            if (improved and self._save_every.amount > 0) or self._save_every.due_step(self.progress.step):
+            trained = {f"train/{name}": value for name, value in self._meter.means().items()}
+            self.metrics = {**trained, **self._evaluate()}
+            epoch = self.progress.epoch + 1
+            improved = self._judge(epoch)
+            place = {"epoch": epoch, "step": self.progress.step}
+            self.writer.event("evaluation", **place, metrics=self.metrics, best=self.best, improved=improved)
+            if (improved and self._save_every.amount > 0) or self._due(self._save_every, self._last_save):
                 self._save(best=improved)
 
-        if self.splits.evaluated():
-            self._pause_rows(evaluate)
+        self._between_steps(evaluate)
 
-    def _judge(self) -> bool:
+    def _judge(self, epoch: int) -> bool:
         """Take the latest metrics as an evaluation. True if it is the best so far."""
-        value = self.metrics.get(self.monitor.metric)
-        if value is None:
+        monitor = self._ready.monitor
+        if monitor.metric not in self.metrics:
             known = ", ".join(sorted(self.metrics))
-            raise UsageError("wrong hparams", f'monitor: this task has no metric "{self.monitor.metric}"', f"metrics: {known}")
-        self.schedule.after_evaluation(value)
-        return self.monitor.update(value, self.progress.epoch + (1 if self.progress.batch else 0))
-
-    @property
-    def evaluated_model(self) -> nn.Module:
-        """The network that is evaluated and saved: the averaged one with ema_decay."""
-        averaged = self.updater.averaged if hasattr(self, "updater") else None
-        return self.model if averaged is None else averaged.module
+            raise UsageError("wrong hparams", f'monitor: this task has no metric "{monitor.metric}"', f"metrics: {known}")
+        value = self.metrics[monitor.metric]
+        self._ready.schedule.after_evaluation(value)
+        improved = monitor.update(value, epoch)
+        self.best = monitor.best()
+        return improved
 
     def _call_hook(self) -> None:
         if not self.task.overrides("on_epoch_end"):
             return
-        model = self.evaluated_model
+        ready, progress = self._ready, self.progress
+        model = ready.evaluated_model
         training = model.training
         model.eval()
         context = EpochContext(
-            model, self.hparams, self.device.torch, self.progress.epoch, self.progress.step, self.metrics, self.writer
+            model, self.hparams, ready.device.torch, progress.epoch, progress.step, self.metrics, self.writer
         )
         try:
-            with rng.preserved(self.device.torch), torch.no_grad():
+            with rng.preserved(ready.device.torch), torch.no_grad():
                 self.task.on_epoch_end(context)
         except Exception as error:
             # An epoch's work is worth more than its decoration.
-            text = f"{type(error).__name__}: {error}"
-            self.writer.event("alert", level="warning", title="on_epoch_end failed", message=text, step=self.progress.step)
+            self._alert("warning", "on_epoch_end failed", f"{type(error).__name__}: {error}")
         finally:
             model.train(training)
 
     # ------------------------------------------------------------------ saving and restoring
 
     def _save_end(self, ending: Ending) -> None:
-        """A run's end always saves; inside an epoch a finished run is measured first."""
+        """A run's end always saves; a run that is finished inside an epoch is measured first."""
         progress = self.progress
-        if progress.batch and ending.status == "finished" and self.splits.evaluated() and self._eval_every.amount:
+        if self._saved_at == (progress.epoch, progress.batch) or progress.step == 0:
+            return
+        if progress.batch and ending.status == "finished" and self._ready.splits.evaluated() and self._eval_every.amount:
             self._evaluate_midway()
-        if self._saved_tag != (progress.epoch, progress.batch) and progress.step > 0:
-            self._save(best=False)
+        if self._saved_at != (progress.epoch, progress.batch):
+            self._save()
 
-    def _save(self, best: bool) -> None:
+    def _save(self, best: bool = False) -> None:
         """Save a checkpoint. What can't be written is an alert: training is worth more than one save."""
         progress = self.progress
         begin = time.perf_counter()
-        weights = checkpoint.model_state(self.evaluated_model)
         try:
             # The record must reach the disk first: the checkpoint says how much of it is valid.
             self.writer.sync()
@@ -427,7 +327,7 @@ class Experiment:
                 self.writer.layout,
                 progress.epoch,
                 progress.batch,
-                weights=weights,
+                weights=checkpoint.model_state(self._ready.evaluated_model),
                 trainer_state=self._trainer_state(),
                 hparams=self.hparams.model_dump(mode="json"),
                 metrics=self.metrics,
@@ -437,111 +337,105 @@ class Experiment:
                 keep=self.hparams.keep_checkpoints,
             )
         except (OSError, TrainerError) as error:
-            self.writer.event("alert", level="error", title="checkpoint not saved", message=str(error), step=progress.step)
+            self._alert("error", "checkpoint not saved", str(error))
             return
         self._last_save = time.perf_counter()
-        self._saved_tag = (progress.epoch, progress.batch)
-        path = str(self.writer.layout.model_file(entry["tag"]).relative_to(self.writer.layout.root))
-        seconds = time.perf_counter() - begin
+        self._saved_at = (progress.epoch, progress.batch)
         place = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
-        self.writer.event("checkpoint", **place, path=path, best=best, size=entry["size"], seconds=seconds)
+        cost = {"size": entry["size"], "seconds": self._last_save - begin}
+        self.writer.event("checkpoint", **place, path=self._model_path(entry), best=best, **cost)
 
     def _trainer_state(self) -> dict[str, Any]:
-        place = asdict(self.progress) | {"seconds": self._elapsed()}
-        if self.progress.batch:
-            place["epoch_seconds"] = self.progress.epoch_seconds + time.perf_counter() - self._epoch_begin
-        averaged = self.updater.averaged
+        ready, progress = self._ready, self.progress
+        place = asdict(progress) | {"seconds": self._seconds()}
+        if progress.batch:
+            place["epoch_seconds"] = progress.epoch_seconds + time.perf_counter() - self._epoch_began
         return {
             "progress": place,
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict() if self.scaler is not None else None,
-            "averaged": None if averaged is None else {"updates": averaged.n_averaged, "raw": checkpoint.model_state(self.model)},
-            "rng": rng.state_dict(self.device.torch),
-            "meter": self._meter.state_dict() if self.progress.batch else None,
-            "monitor": self.monitor.state_dict(),
+            "optimizer": ready.optimizer.state_dict(),
+            "schedule": ready.schedule.state_dict(),
+            "scaler": ready.scaler.state_dict() if ready.scaler is not None else None,
+            "averaged": self._averaging_state(),
+            "rng": rng.state_dict(ready.device.torch),
+            "meter": self._meter.state_dict() if progress.batch else None,
+            "monitor": ready.monitor.state_dict(),
             "metrics": self.metrics,
             "record": self.writer.position(),
         }
 
+    def _averaging_state(self) -> dict[str, Any] | None:
+        averaged = self._ready.updater.averaged
+        if averaged is None:
+            return None
+        return {"updates": averaged.n_averaged, "raw": checkpoint.model_state(self._ready.model)}
+
     def _restore(self, entry: Entry) -> None:
-        layout = self.writer.layout
+        ready, layout = self._ready, self.writer.layout
         path = layout.model_file(entry["tag"])
         weights = checkpoint.load_weights(path)
         state = checkpoint.load_trainer_state(layout.trainer_state_file(entry["tag"]))
-        averaged = self.updater.averaged
+        averaged = ready.updater.averaged
         if averaged is not None and state["averaged"] is not None:
             checkpoint.load_into(averaged.module, weights, path)
             averaged.n_averaged.copy_(state["averaged"]["updates"])
             weights = state["averaged"]["raw"]
-        checkpoint.load_into(self.model, weights, path)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.scaler is not None and state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        self.monitor.load_state_dict(state["monitor"])
+        checkpoint.load_into(ready.model, weights, path)
+        ready.optimizer.load_state_dict(state["optimizer"])
+        ready.schedule.load_state_dict(state["schedule"])
+        if ready.scaler is not None and state["scaler"]:
+            ready.scaler.load_state_dict(state["scaler"])
+        ready.monitor.load_state_dict(state["monitor"])
+        if ready.monitor.exhausted:
+            ready.monitor.restart_patience()
+        self.best = ready.monitor.best()
         self.metrics = dict(state["metrics"])
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
             self._meter.load_state_dict(state["meter"])
-        self._saved_tag = (self.progress.epoch, self.progress.batch)
-        rng.load_state_dict(state["rng"], self.device.torch)
+        self._saved_at = (self.progress.epoch, self.progress.batch)
+        rng.load_state_dict(state["rng"], ready.device.torch)
 
     # ------------------------------------------------------------------ small helpers
 
-    def _mark_time(self) -> None:
-        self._begin = self._last_save = self._last_evaluation = time.perf_counter()
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        self.writer.event("phase", name=name)
+        try:
+            yield
+        except Exception as error:
+            if not hasattr(error, "phase"):
+                error.phase = name  # type: ignore[attr-defined]
+            raise
+        self.writer.event("phase", name=name, seconds=time.perf_counter() - begin)
 
-    def _elapsed(self) -> float:
-        return self.progress.seconds + time.perf_counter() - self._begin
+    def _alert(self, level: str, title: str, message: str) -> None:
+        self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
 
-    def _minutes_due(self, every: Every, last: float) -> bool:
-        return every.unit == "minutes" and every.amount > 0 and time.perf_counter() - last >= 60.0 * every.amount
+    def _model_path(self, entry: Entry) -> str:
+        layout = self.writer.layout
+        return str(layout.model_file(entry["tag"]).relative_to(layout.root))
+
+    def _seconds(self) -> float:
+        return self.progress.seconds + time.perf_counter() - self._began
 
     def _lr(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
+        return float(self._ready.optimizer.param_groups[0]["lr"])
 
     def _place(self) -> dict[str, float]:
-        progress, batches = self.progress, self.splits.train.batches
+        progress, batches = self.progress, self._ready.splits.train.batches
         epoch = progress.epoch + (progress.batch / batches if batches else math.nan)
         return {"step": progress.step, "epoch": epoch, "lr": self._lr()}
 
-    def _pause_rows(self, work: Callable[[], None]) -> None:
-        """Do something between two steps; its time is nobody's training time."""
-        self.rows.flush(self._place, self._batches.samples, self._batches.seconds)
-        training_clock = time.perf_counter()
-        work()
-        self._epoch_begin += time.perf_counter() - training_clock
-        self.progress.epoch_seconds += time.perf_counter() - training_clock
-        self.rows.begin(self._batches.samples)
+    def _flush_rows(self) -> None:
+        self._rows.flush(self._place, self._batches.samples, self._batches.seconds)
 
-    def best(self) -> dict[str, Any] | None:
-        """{metric, value, epoch} of the best evaluation; None before the first."""
-        return self.monitor.best() if hasattr(self, "monitor") else None
-
-    def close(self) -> None:
+    def _close(self) -> None:
         """Let go of data, model and optimizer, end loader processes, empty the device's cache."""
-        splits = self.__dict__.pop("splits", None)
-        if splits is not None:
-            splits.close()
-        for name in ("model", "optimizer", "schedule", "updater", "forward", "_meter", "_eval_meter", "rows", "_batches"):
+        ready = self._ready
+        ready.splits.close()
+        del self._ready
+        for name in ("_meter", "_eval_meter", "_rows", "_batches"):
             self.__dict__.pop(name, None)
-        if hasattr(self, "device") and self.device.torch.type == "cuda":
+        if ready.device.torch.type == "cuda":
             torch.cuda.empty_cache()
-
-
-class _Phase:
-    """Names what happens before the first step, with its seconds."""
-
-    def __init__(self, writer: RunWriter, name: str) -> None:
-        self._writer, self._name = writer, name
-
-    def __enter__(self) -> None:
-        self._begin = time.perf_counter()
-        self._writer.event("phase", name=self._name)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None:
-            self._writer.event("phase", name=self._name, seconds=time.perf_counter() - self._begin)
-        elif isinstance(error, Exception) and not hasattr(error, "phase"):
-            error.phase = self._name  # type: ignore[attr-defined]

@@ -154,10 +154,9 @@ def launch(
     """
     stop = stop or StopRequest()
     writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume)
-    outcome: Result | TrainerError
-    with watch(writer.layout.root, writer) if watch is not None else nullcontext():
-        with stop_on_signals(stop):
-            outcome = _train(task, hparams, writer, stop, resume)
+    show = watch(writer.layout.root, writer) if watch is not None else nullcontext()
+    with show, stop_on_signals(stop):
+        outcome = _train(task, hparams, writer, stop, resume)
     trained = stop.saves or (resume is not None and resume.entry is not None)
     log = None if trained or run_dir is not None else _discard(writer, outcome)
     if isinstance(outcome, Result):
@@ -237,9 +236,8 @@ def _train(
         sampler.stop()
     result = Result(writer.run_id, writer.layout.root, status, 0, 0, reason=reason)
     if experiment is not None:
-        progress, best = experiment.progress, experiment.best()
-        result = replace(result, epochs=progress.epoch, steps=progress.step, metrics=experiment.metrics, best=best)
-        experiment.close()
+        place = {"epochs": experiment.progress.epoch, "steps": experiment.progress.step}
+        result = replace(result, **place, metrics=experiment.metrics, best=experiment.best)
     facts = {"epochs": result.epochs, "steps": result.steps, "best": result.best, "metrics": result.metrics}
     writer.event("run_end", status=status, reason=reason, **facts)
     writer.sync()

@@ -37,6 +37,10 @@ class Monitor:
         """Whether patience has run out."""
         return self._patience is not None and self._waited >= self._patience
 
+    def restart_patience(self) -> None:
+        """Wait anew: a run that had stopped early was asked to go on."""
+        self._waited = 0
+
     def best(self) -> dict[str, Any] | None:
         """{metric, value, epoch} of the best evaluation; None before the first."""
         if math.isnan(self.value):

@@ -40,7 +40,9 @@ class Block(nn.Module):
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
         x = x + self.drop(self.attention_out(mixed.transpose(1, 2).reshape(batch, time, d_model)))
-        return x + self.drop(self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x)))))
+        widened = F.gelu(self.mlp_in(self.mlp_norm(x)))
+        out: Tensor = x + self.drop(self.mlp_out(widened))
+        return out
 
 
 class GPT(nn.Module):
@@ -73,7 +75,7 @@ class GPT(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(d_model, n_heads, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model)
-        # A tied layer is no parameter of its own: formats such as safetensors refuse two names for one tensor.
+        # A tied layer is no parameter of its own: safetensors, for one, refuses two names for one tensor.
         self.head = None if tie_weights else nn.Linear(d_model, vocab_size, bias=False)
         self._initialise(n_layers)
 
@@ -109,12 +111,18 @@ class GPT(nn.Module):
 
 @torch.no_grad()
 def generate(
-    model: nn.Module, tokens: Tensor, length: int, context: int, generator: torch.Generator, temperature: float = 0.8
+    model: nn.Module,
+    tokens: Tensor,
+    length: int,
+    context: int,
+    generator: torch.Generator,
+    temperature: float = 0.8,
 ) -> Tensor:
     """Continue sequences by drawing token after token.
 
-    A function, not a method, since it is also given models that are wrapped (compiled, averaged). Runs in evaluation
-    mode and puts the mode back. All draws come from `generator`, so the global random streams are left alone.
+    A function, not a method, since it is also given models that are wrapped (compiled, averaged). Runs in
+    evaluation mode and puts the mode back. All draws come from `generator`, so the global random streams are
+    left alone.
 
     Args:
         model: maps (batch, time) tokens to (batch, time, vocab_size) logits.

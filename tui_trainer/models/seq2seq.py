@@ -12,12 +12,16 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SPECIALS = 4
 """How many of them there are; characters are numbered from here on."""
 
+Memory = tuple[Tensor, Tensor, Tensor]
+"""What the decoder attends to: keys and values (batch, time, d_model_dec), mask (batch, 1, time)."""
+
 
 class Encoder(nn.Module):
     """Layers of two GRUs each, one reading forwards and one backwards.
 
-    The backward one reads each row's own tokens in reverse, with the padding still at the end. So padding comes
-    after everything else in both directions and can't reach it, without packing, which needs the lengths on the host.
+    The backward one reads each row's own tokens in reverse, with the padding still at the end. So padding
+    comes after everything else in both directions and can't reach it. Packing would do the same, but needs the
+    lengths on the host.
 
     Args:
         vocab_size: number of input tokens.
@@ -110,8 +114,8 @@ class Seq2Seq(nn.Module):
             targets: (batch, target time) likewise. A position sees the targets before it.
 
         Returns:
-            With targets: logits (batch, target time, target_symbols). Without: tokens (batch, target_length) int64,
-            of which those after the first EOS mean nothing.
+            With targets: logits (batch, target time, target_symbols). Without: tokens (batch, target_length)
+            int64, of which those after the first EOS mean nothing.
         """
         memory, state = self.encode(inputs)
         if targets is None:
@@ -119,14 +123,14 @@ class Seq2Seq(nn.Module):
         before = F.pad(targets[:, :-1].int(), (1, 0), value=BOS)
         return self.step(before, memory, state)[0]
 
-    def encode(self, inputs: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """What the decoder attends to (keys, values, mask) and its first state (n_layers, batch, d_model_dec)."""
+    def encode(self, inputs: Tensor) -> tuple[Memory, Tensor]:
+        """What the decoder attends to (keys, values, mask); its first state (layers, batch, d_model_dec)."""
         features, end, mask = self.encoder(inputs)
         features = self.drop(features)
-        state = torch.tanh(self.bridge(end)).unflatten(1, (self.n_layers, -1)).transpose(0, 1).contiguous()
+        state = torch.tanh(self.bridge(end)).view(len(end), self.n_layers, -1).transpose(0, 1).contiguous()
         return (self.keys(features), self.values(features), mask.unsqueeze(1)), state
 
-    def step(self, before: Tensor, memory: tuple[Tensor, Tensor, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, before: Tensor, memory: Memory, state: Tensor) -> tuple[Tensor, Tensor]:
         """Decode one or more positions.
 
         Args:
@@ -142,8 +146,11 @@ class Seq2Seq(nn.Module):
         mixed = torch.tanh(self.mix(torch.cat([hidden, seen], -1)))
         return self.head(self.drop(mixed)), state
 
-    def _greedy(self, memory: tuple[Tensor, Tensor, Tensor], state: Tensor) -> Tensor:
-        """The likeliest token at each position, given those chosen before. No early end: asking would wait for the device."""
+    def _greedy(self, memory: Memory, state: Tensor) -> Tensor:
+        """The likeliest token at each position, given those chosen before.
+
+        No early end when all rows are done: asking would wait for the device.
+        """
         token = torch.full((state.shape[1], 1), BOS, dtype=torch.int32, device=state.device)
         chosen = []
         for _ in range(self.target_length):

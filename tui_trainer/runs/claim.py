@@ -75,7 +75,7 @@ def edit_run(layout: RunLayout, **fields: Any) -> None:
 
 def _lock(layout: RunLayout) -> FileLock:
     try:
-        return FileLock(layout.lock).acquire()
+        return FileLock(layout.lock).acquire(patience_s=0.5)
     except LockHeld as held:
         raise in_use(layout, held.owner) from None
     except OSError as error:

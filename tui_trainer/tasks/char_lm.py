@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui_trainer.config.hparams import Field, Hparams
+from tui_trainer.config.names import OptimizerName
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.tasks.base import Task
 
@@ -26,18 +27,26 @@ class CharLMHparams(Hparams):
     """Hparams of `char_lm`."""
 
     test_size: float = 0.1
-    optimizer: str = "AdamW"
+    optimizer: OptimizerName = "AdamW"
     grad_clip_norm: float | None = 1.0
 
     max_chars: int | None = Field(
         None, ge=1, le=1 << 40, group="Data", unit="characters", log=True,
         description="Read only so many characters of the text, from its beginning; none: all.",
     )  # fmt: skip
-    context: int = Field(128, ge=1, le=1 << 16, unit="characters", log=True, description="How far back the model sees.")
-    d_model: int = Field(128, ge=1, le=1 << 16, unit="features", log=True, description="Width of a position's vector.")
+    context: int = Field(
+        128, ge=1, le=1 << 16, unit="characters", log=True, description="How far back the model sees."
+    )
+    d_model: int = Field(
+        128, ge=1, le=1 << 16, unit="features", log=True, description="Width of a position's vector."
+    )
     n_layers: int = Field(4, ge=1, le=1024, unit="blocks", description="Depth of the transformer.")
-    n_heads: int = Field(4, ge=1, le=1024, unit="heads", description="Attention heads of a block; they divide d_model.")
-    dropout: float = Field(0.0, ge=0, lt=1, unit="fraction", description="Part of activations dropped in training.")
+    n_heads: int = Field(
+        4, ge=1, le=1024, unit="heads", description="Attention heads of a block; they divide d_model."
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, unit="fraction", description="Part of activations dropped in training."
+    )
     tie_weights: bool = Field(True, description="Use the embedding of the characters as output layer too.")
     sample_chars: int = Field(
         200, ge=0, le=1 << 16, group="Run", unit="characters",
@@ -50,15 +59,15 @@ class CharLMHparams(Hparams):
         if self.d_model % self.n_heads:
             yield "n_heads", f"{self.n_heads} heads do not divide d_model {self.d_model}"
         if self.loss not in ("auto", "CrossEntropyLoss"):
-            yield "loss", f"the next character is one of many classes, so it is auto or CrossEntropyLoss, not {self.loss}"
+            yield "loss", f"{self.loss} does not fit classes such as characters; use auto or CrossEntropyLoss"
 
 
 class CharLM(Task):
     """Write text character by character: a small GPT on a file, a folder or Python's own sources.
 
-    The last `test_size` of the text is the test set and what is before it the validation set, both whole: windows
-    drawn at random would share text with the training set. A window is `context` characters and the one after;
-    windows overlap by that one, so each character is predicted once an epoch.
+    The last `test_size` of the text is the test set and what is before it the validation set, both whole:
+    windows drawn at random would share text with the training set. A window is `context` characters and the
+    one after; windows overlap by that one, so each character is predicted once an epoch.
     """
 
     hparams_class = CharLMHparams
@@ -82,7 +91,8 @@ class CharLM(Task):
         # Of the whole text: which symbols there are must not depend on how it is split.
         self.vocabulary = Vocabulary.of(text)
         if len(self.vocabulary) < 3:
-            message = f"{where}: {len(text):,} characters, of which {len(self.vocabulary) - 1} occurs often enough to learn"
+            often = len(self.vocabulary) - 1
+            message = f"{where}: {len(text):,} characters, {often} different ones frequent enough to learn"
             raise FileError("text too short", message, "give more text")
         tokens = self.vocabulary.encode(text)
         test_from = len(tokens) - round(len(tokens) * hparams.test_size)
@@ -113,7 +123,7 @@ class CharLM(Task):
 
         return CrossEntropyLoss(label_smoothing=hparams.label_smoothing)
 
-    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[dict[str, Any], Tensor, Tensor]:
+    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Tensor, Tensor]:
         """Loss of predicting each next character.
 
         Args:
@@ -122,8 +132,8 @@ class CharLM(Task):
             criterion: over (characters, symbols) logits and (characters,) tokens.
 
         Returns:
-            {"loss", "perplexity", "bits_per_char"}, logits (characters, symbols) and targets (characters,). The
-            latter two metrics are of the plain cross entropy, whatever the criterion smooths.
+            {"loss", "perplexity", "bits_per_char"}, logits (characters, symbols), targets (characters,).
+            Perplexity and bits are of the plain cross entropy, whatever the criterion smooths.
         """
         from torch.nn import functional as F
 
@@ -134,14 +144,14 @@ class CharLM(Task):
         targets = tokens[:, 1:].long().flatten()
         loss = criterion(logits, targets)
         smoothed = getattr(criterion, "label_smoothing", 1.0) > 0
-        entropy = F.cross_entropy(logits.detach(), targets) if smoothed else loss.detach()
+        entropy = F.cross_entropy(logits.detach(), targets) if smoothed else loss
         parts = {"perplexity": Mean(entropy, math.exp), "bits_per_char": Mean(entropy, _nats_to_bits)}
         return {"loss": loss, **parts}, logits, targets
 
     def count(self, batch: Any) -> int:
         """Predicted characters."""
         windows, length = _tokens(batch).shape
-        return windows * (length - 1)
+        return int(windows * (length - 1))
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Any]:
         """Part of the characters that the model would have guessed."""
@@ -149,11 +159,15 @@ class CharLM(Task):
 
     def on_epoch_end(self, context: EpochContext) -> None:
         """Log a text that the model writes; the same draws after each epoch, so that progress shows."""
-        if context.hparams.sample_chars:
-            context.log_text("sample", self.sample(context.model, context.hparams))
+        hparams: Any = context.hparams
+        if hparams.sample_chars:
+            context.log_text("sample", self.sample(context.model, hparams))
 
     def sample(self, model: nn.Module, hparams: CharLMHparams) -> str:
-        """A text of `sample_chars` characters that begins as after a line's end. Global random streams are left alone."""
+        """A text of `sample_chars` characters that begins like a new line.
+
+        Its random stream is its own, so training is the same with and without it.
+        """
         import torch
 
         from tui_trainer.models.gpt import generate
@@ -164,7 +178,7 @@ class CharLM(Task):
         tokens = generate(model, start, hparams.sample_chars, hparams.context, generator)[0, 1:]
         text = self.vocabulary.decode(tokens.tolist())
         # The corpus may hold escape sequences, and the sample is shown on a terminal.
-        return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
+        return "".join(symbol if symbol.isprintable() or symbol in "\n\t" else "\ufffd" for symbol in text)
 
 
 def _windows(tokens: np.ndarray, part: str, least: int, context: int, where: str) -> tuple[Tensor]:
@@ -176,7 +190,8 @@ def _windows(tokens: np.ndarray, part: str, least: int, context: int, where: str
     import torch
 
     if (len(tokens) - 1) // context < least:
-        message = f"{where}: the {part} part has {len(tokens):,} characters, a context of {context:,} needs {least * context + 1:,}"
+        needed = least * context + 1
+        message = f"{where}: {part} part of {len(tokens):,} characters, context {context:,} needs {needed:,}"
         most = (len(tokens) - 1) // least
         hint = f"--context {most} or less, or more text" if most else "give more text"
         raise UsageError("context longer than the text", message, hint)

@@ -30,27 +30,33 @@ class Seq2SeqHparams(Hparams):
 
     max_length: int = Field(
         256, ge=1, le=1 << 16, group="Data", unit="characters", log=True,
-        description="Longest input or target that is accepted; every row takes as much memory as the longest.",
+        description="Longest input or target that is accepted; each row takes as much memory as the longest.",
     )  # fmt: skip
     d_model_enc: int = Field(
-        64, ge=1, le=1 << 16, unit="units", log=True, description="Width of the encoder, in each of its two directions."
+        64, ge=1, le=1 << 16, unit="units", log=True, description="Width of the encoder, in each direction."
     )
-    d_model_dec: int = Field(128, ge=1, le=1 << 16, unit="units", log=True, description="Width of the decoder.")
-    n_layers: int = Field(1, ge=1, le=64, unit="layers", description="Depth of the encoder and of the decoder.")
-    dropout: float = Field(0.1, ge=0, lt=1, unit="fraction", description="Part of activations dropped in training.")
+    d_model_dec: int = Field(
+        128, ge=1, le=1 << 16, unit="units", log=True, description="Width of the decoder."
+    )
+    n_layers: int = Field(
+        1, ge=1, le=64, unit="layers", description="Depth of the encoder and of the decoder."
+    )
+    dropout: float = Field(
+        0.1, ge=0, lt=1, unit="fraction", description="Part of activations dropped in training."
+    )
 
     def cross_checks(self) -> Iterator[tuple[str, str]]:
         """The loss is one over classes."""
         yield from super().cross_checks()
         if self.loss not in ("auto", "CrossEntropyLoss"):
-            yield "loss", f"the next character is one of many classes, so it is auto or CrossEntropyLoss, not {self.loss}"
+            yield "loss", f"{self.loss} does not fit classes such as characters; use auto or CrossEntropyLoss"
 
 
 class Seq2Seq(Task):
     """Turn one text into another: an encoder-decoder on pairs, by default dates into their ISO form.
 
-    Loss and accuracy are over the targets' characters and their end, never over padding. `exact_match`, in evaluation
-    only, is the part of the targets that greedy decoding gets right to the last character.
+    Loss and accuracy are over the targets' characters and their end, never over padding. `exact_match`, in
+    evaluation only, is the part of the targets that greedy decoding gets right to the last character.
     """
 
     hparams_class = Seq2SeqHparams
@@ -120,8 +126,9 @@ class Seq2Seq(Task):
         for index, pair in enumerate(pairs):
             longest = max(map(len, pair))
             if longest > hparams.max_length:
-                message = f"{where}: item {index} has {longest:,} characters, max_length is {hparams.max_length:,}"
-                raise FileError("text too long", message, f"--max-length {longest} accepts it, at the price of memory")
+                message = f"{where}: item {index} has {longest:,} characters, max_length is {hparams.max_length}"
+                hint = f"--max-length {longest} accepts it, at the price of memory"
+                raise FileError("text too long", message, hint)
         return pairs
 
     def model(self, hparams: Seq2SeqHparams) -> nn.Module:
@@ -146,16 +153,17 @@ class Seq2Seq(Task):
 
         return CrossEntropyLoss(ignore_index=PAD, label_smoothing=hparams.label_smoothing)
 
-    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[dict[str, Any], Tensor, Tensor]:
+    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Tensor, Tensor]:
         """Loss with teacher forcing; in evaluation also what greedy decoding gets right.
 
         Args:
-            model: logits (samples, time, symbols) for inputs and targets, tokens (samples, time) for inputs alone.
+            model: logits (samples, time, symbols) for inputs and targets, tokens (samples, time) for inputs.
             batch: rows of input tokens and of target tokens.
             criterion: over (characters, symbols) logits and (characters,) tokens, padding passed over.
 
         Returns:
-            {"loss"} and in evaluation "exact_match", logits (samples, time, symbols), targets (samples, time).
+            {"loss"}, in evaluation also "exact_match"; logits (samples, time, symbols); targets (samples,
+            time).
         """
         from tui_trainer.engine.metrics import Ratio
         from tui_trainer.models.seq2seq import PAD
@@ -172,7 +180,8 @@ class Seq2Seq(Task):
         """Target tokens that are no padding, as a tensor on the device."""
         from tui_trainer.models.seq2seq import PAD
 
-        return (batch[1] != PAD).sum()
+        tokens: Tensor = (batch[1] != PAD).sum()
+        return tokens
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Any]:
         """Part of the target tokens that are guessed right, given those before them."""
@@ -185,11 +194,7 @@ class Seq2Seq(Task):
     def on_epoch_end(self, context: EpochContext) -> None:
         """Log a few pairs that were not trained on, with the model's answers."""
         answers = self.answer(context.model, [text for text, _ in self._shown])
-        lines = [
-            f"{'✓' if answer == target else '✗'} {text} → {answer}" + ("" if answer == target else f" (is {target})")
-            for (text, target), answer in zip(self._shown, answers, strict=True)
-        ]
-        context.log_text("sample", "\n".join(lines))
+        context.log_text("sample", "\n".join(map(_shown_line, self._shown, answers)))
 
     def answer(self, model: nn.Module, texts: list[str]) -> list[str]:
         """What the model makes of texts, by greedy decoding in evaluation mode."""
@@ -203,3 +208,8 @@ class Seq2Seq(Task):
                 return [self.targets.decode(row) for row in model(rows).tolist()]
         finally:
             model.train(was_training)
+
+
+def _shown_line(pair: Pair, answer: str) -> str:
+    text, target = pair
+    return f"{text} → {answer} (right)" if answer == target else f"{text} → {answer} (wrong: {target})"

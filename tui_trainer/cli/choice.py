@@ -1,0 +1,64 @@
+"""Which task a command is about, and where what it names comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tui_trainer.config.preset_file import task_missing, task_refused
+from tui_trainer.config.presets import Preset
+from tui_trainer.errors import TrainerError, UsageError
+from tui_trainer.tasks.base import Task
+from tui_trainer.tasks.registry import load_task
+
+
+def task_of_preset(preset: Preset, further: Sequence[Path] = ()) -> Task:
+    """The task that a preset names; a file is looked for beside the preset first.
+
+    Raises:
+        TrainerError: located at the preset's line.
+    """
+    if preset.task is None:
+        raise task_missing(preset)
+    folder = preset.path.parent if preset.path else Path()
+    try:
+        return load_task(preset.task, (folder, Path(), *further))
+    except TrainerError as error:
+        raise task_refused(preset, error) from error
+
+
+def choose_task(
+    typed: str | None, preset: Preset | None, resumed: str | None, run_source: Path | None
+) -> Task:
+    """The one task that command line, preset and resumed run agree on.
+
+    Args:
+        typed: TASK on the command line.
+        preset: the preset, if one is given.
+        resumed: the task of the run that goes on.
+        run_source: that run's `task/` folder, which keeps the source of a task file.
+
+    Raises:
+        UsageError: there is none, or there are two.
+    """
+    named = [
+        ("the command line", typed),
+        (preset.place("task") if preset else "", preset.task if preset else None),
+        ("the resumed run", resumed),
+    ]
+    given = [(where, word) for where, word in named if word is not None]
+    if len({word for _, word in given}) > 1:
+        said = " and ".join(f"{where} says {word}" for where, word in given)
+        raise UsageError("two tasks", said, "name one task only")
+    further = (run_source,) if run_source is not None else ()
+    if typed is not None:
+        return load_task(typed, (Path(), *further))
+    if resumed is not None:
+        return load_task(resumed, (Path(), *further))
+    if preset is not None:
+        return task_of_preset(preset, further)
+    raise UsageError(
+        "no task",
+        "there is nothing to train",
+        "tui-train --preset digits trains a shipped preset; tui-train tasks and tui-train presets list what there is",
+    )

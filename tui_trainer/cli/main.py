@@ -1,0 +1,90 @@
+"""The command line's entry: which command, and how errors and exit codes come out."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from tui_trainer.cli.options import COMMANDS, SWITCHES, VALUED, Parser
+from tui_trainer.cli.words import Words, sort_words
+from tui_trainer.errors import Exit, TrainerError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tui-train`.
+
+    Args:
+        argv: the words after the program's name; default: this process's.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except TrainerError as error:
+        _report(error, "--traceback" in words)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`); the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return Exit.OK
+    except KeyboardInterrupt:
+        return Exit.SIGINT
+
+
+def _dispatch(argv: list[str]) -> int:
+    command = find_command(argv)
+    if command is None:
+        from tui_trainer.cli.train import main as train
+
+        return train(argv)
+    argv = list(argv)
+    argv.remove(command)
+    return run_command(command, argv)
+
+
+def find_command(argv: Sequence[str]) -> str | None:
+    """The subcommand that a command line names, wherever it stands; None for the main command."""
+    if argv and argv[0] in COMMANDS:
+        return argv[0]
+    try:
+        words: Words = sort_words(argv, SWITCHES, VALUED)
+    except TrainerError:
+        return None
+    # The value of an unknown flag is an hparam's, not a command.
+    first = words.positionals[0] if words.positionals else None
+    return first if first in COMMANDS and not words.unknown else None
+
+
+def run_command(command: str, argv: list[str]) -> int:
+    """Parse and run a subcommand; its module is the only one that is imported."""
+    parser = Parser(prog="tui-train")
+    module = importlib.import_module(f"tui_trainer.cli.{command}")
+    module.add_parser(parser.add_subparsers(metavar="COMMAND", parser_class=Parser))
+    options, flags = argv, {}
+    if hasattr(module, "take_hparams"):
+        options, flags = module.take_hparams(argv)
+    args: argparse.Namespace = parser.parse_args([command, *options])
+    args.hparam_flags = flags
+    return int(args.run(args))
+
+
+def _report(error: TrainerError, with_traceback: bool) -> None:
+    """Print an error to stderr: a traceback only of the user's code, or when asked for."""
+    cause = error.__cause__
+    if with_traceback:
+        traceback.print_exception(error)
+    elif cause is not None and not isinstance(cause, TrainerError) and error.exit_code == Exit.FAILED:
+        from tui_trainer.engine.failure import user_traceback
+
+        frames = user_traceback(cause)
+        if frames:
+            print(frames, file=sys.stderr)
+    print(error.lines(), file=sys.stderr)

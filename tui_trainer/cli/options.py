@@ -1,0 +1,166 @@
+"""The options of `tui-train` itself, and the flags that a task's hparams become. Both end in one argparse parser."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from tui_trainer import __version__
+from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text, show_number
+from tui_trainer.errors import UsageError
+
+VALUED = {
+    "preset": ("NAME|FILE", "start from this preset: a name (see tui-train presets) or a file"),
+    "resume": ("RUN", "go on with this run from its newest good checkpoint; `auto` with --run-dir: if there is one"),
+    "runs_dir": ("DIR", "where runs live (default: $TUI_TRAIN_RUNS, or ./runs)"),
+    "run_dir": ("DIR", "this very run directory"),
+    "run_name": ("NAME", "a human name beside the run's id"),
+}
+SWITCHES = {
+    "no_ui": "train in this terminal, without the app",
+    "json": "one JSON object a line on stdout, and nothing else",
+    "quiet": "print errors only",
+    "check": "build data and model, run one training and one test batch, write nothing, and report",
+    "traceback": "show the traceback of every error",
+    "version": "print the version",
+}
+
+COMMANDS = {
+    "runs": "list runs",
+    "show": "show one run",
+    "checkpoints": "list, verify, pin and delete checkpoints",
+    "presets": "list, show, check and save presets",
+    "tasks": "list and show tasks, make data for them",
+    "doctor": "what is wrong with this machine, and how to fix it",
+}
+
+_EPILOG = """commands:
+{commands}
+
+examples:
+  tui-train --preset digits                     train a shipped preset
+  tui-train digits --lr 3e-4 --epochs 5         a task with hparams of your own
+  tui-train my_task.py --help                   every hparam of a task
+  tui-train --resume last                       go on with the newest run
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours, and whose help is never wider than a page."""
+
+    def __init__(self, **options: Any) -> None:
+        width = min(shutil.get_terminal_size().columns, 110)
+        options.setdefault(
+            "formatter_class", lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=width)
+        )
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would have printed."""
+        raise UsageError("wrong command line", message, f"{self.prog} --help")
+
+
+def hparam_switches(specs: Mapping[str, FieldSpec]) -> set[str]:
+    """Names of the flags of boolean hparams: `compile` and `no_compile`."""
+    names = [name for name, spec in specs.items() if spec.kind == "bool"]
+    return {*names, *(f"no_{name}" for name in names)}
+
+
+def hparam_valued(specs: Mapping[str, FieldSpec]) -> set[str]:
+    """Names of the flags of all other hparams. The task is named by position."""
+    return {name for name, spec in specs.items() if spec.kind != "bool" and name != "task"}
+
+
+def build_parser(specs: Mapping[str, FieldSpec], task: str | None) -> Parser:
+    """The parser of the main command, with a flag for every hparam.
+
+    Args:
+        specs: the task's hparams, or the base ones while no task is known.
+        task: its name, for the help.
+    """
+    commands = "\n".join(f"  {name:<14}{text}" for name, text in COMMANDS.items())
+    about = "Launch, watch and resume PyTorch training from one terminal."
+    if task is None:
+        about += "\n\nThe hparams below are those of every task; tui-train TASK --help adds the task's own."
+    parser = Parser(
+        prog="tui-train",
+        usage="tui-train [TASK] [--preset NAME|FILE] [--HPARAM VALUE ...] [options]\n       tui-train COMMAND --help",
+        description=about,
+        epilog=_EPILOG.format(commands=commands),
+    )
+    parser.add_argument("task", nargs="?", metavar="TASK", help="digits, tabular, images, char_lm, seq2seq, my_task.py, module:Class")
+    for name, (metavar, text) in VALUED.items():
+        parser.add_argument(*_spellings(name), dest=f"option_{name}", metavar=metavar, help=_percent(text))
+    for name, text in SWITCHES.items():
+        parser.add_argument(*_spellings(name), dest=f"option_{name}", action="store_true", help=_percent(text))
+    add_hparams(parser, specs, task)
+    return parser
+
+
+def add_hparams(parser: argparse.ArgumentParser, specs: Mapping[str, FieldSpec], task: str | None) -> None:
+    """Add a flag for every hparam, by group."""
+    order = [*GROUPS, *sorted({spec.group for spec in specs.values()} - set(GROUPS))]
+    for group_name in order:
+        inside = [spec for spec in specs.values() if spec.group == group_name and spec.name != "task"]
+        if not inside:
+            continue
+        of_task = f" of {task}" if task and group_name == "Model" else ""
+        group = parser.add_argument_group(f"hparams: {group_name}{of_task}")
+        for spec in inside:
+            _add_flag(group, spec)
+
+
+def _add_flag(group: Any, spec: FieldSpec) -> None:
+    options: dict[str, Any] = {"dest": f"hparam_{spec.name}", "default": argparse.SUPPRESS, "help": _percent(help_text(spec))}
+    if spec.kind == "bool":
+        group.add_argument(*_spellings(spec.name), action="store_true", **options)
+        negative = {**options, "help": argparse.SUPPRESS}
+        group.add_argument(*_spellings(f"no_{spec.name}"), action="store_false", **negative)
+    else:
+        group.add_argument(*_spellings(spec.name), metavar=metavar(spec), **options)
+
+
+def help_text(spec: FieldSpec) -> str:
+    """An hparam's description with its choices or range, unit and default."""
+    facts = []
+    if spec.kind == "bool":
+        facts.append(f"--no-{spec.name.replace('_', '-')} turns it off")
+    elif spec.choices:
+        facts.append(", ".join(spec.choices))
+    elif spec.bounds:
+        facts.append(spec.expected)
+    if spec.unit:
+        facts.append(f"unit: {spec.unit}")
+    facts.append("required" if spec.required else f"default: {default_text(spec)}")
+    return f"{spec.description} ({'; '.join(facts)})"
+
+
+def default_text(spec: FieldSpec) -> str:
+    """The default as one would type it, with separators in large numbers."""
+    if spec.kind == "bool":
+        return "on" if spec.default else "off"
+    if isinstance(spec.default, int) and abs(spec.default) >= 10_000:
+        return show_number(spec.default)
+    return flag_text(spec.default)
+
+
+def metavar(spec: FieldSpec) -> str:
+    """What stands for the value in the help."""
+    names = {"int": "N", "float": "X", "choice": "NAME", "path": "PATH", "numbers": "X,…", "mixed": "VALUE"}
+    return names.get(spec.kind, "TEXT")
+
+
+def _spellings(name: str) -> list[str]:
+    # The words reach argparse with underscores; the help shows the spelling of the hparam first.
+    dashed = name.replace("_", "-")
+    return [f"--{name}"] if dashed == name else [f"--{name}", f"--{dashed}"]
+
+
+def _percent(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def version_text() -> str:
+    return f"tui-train {__version__}"

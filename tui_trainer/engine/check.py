@@ -1,0 +1,66 @@
+"""A dry run: build everything, train one batch, test one batch, write nothing."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tui_trainer.config.hparams import Hparams
+from tui_trainer.engine.batch_looper import test_batch_looper, train_batch_looper
+from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.prepare import prepare
+
+if TYPE_CHECKING:
+    from tui_trainer.tasks.base import Task
+
+
+def check(task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda name: None) -> dict[str, Any]:
+    """Try a task out.
+
+    Args:
+        task: what would be trained.
+        hparams: validated.
+        on_phase: told what happens.
+
+    Returns:
+        task, device, parameters, samples, steps, `metrics` of one training step and one test batch, and the seconds of
+        each phase.
+
+    Raises:
+        TrainerError: what a run would fail of.
+    """
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
+        on_phase(name)
+        begin = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            if not hasattr(error, "phase"):
+                error.phase = name  # type: ignore[attr-defined]
+            raise
+        seconds[name] = time.perf_counter() - begin
+
+    ready = prepare(task, hparams, phase)
+    try:
+        metrics: dict[str, float] = {}
+        meter = Meter(ready.device.torch)
+        with phase("training on one batch"):
+            window = itertools.islice(ready.splits.train.epoch(0), hparams.grad_accumulation)
+            train_batch_looper(
+                window, ready.model, ready.forward, meter, ready.updater, hparams.grad_accumulation, lambda batches: False
+            )
+            metrics |= {f"train/{name}": value for name, value in meter.means().items()}
+        for split, loader in ready.splits.evaluated().items():
+            with phase(f"evaluating one {split} batch"):
+                first = itertools.islice(loader.epoch(0), 1)
+                means = test_batch_looper(first, ready.evaluated_model, ready.forward, meter)
+                metrics |= {f"{split}/{name}": value for name, value in means.items()}
+        return {"task": task.name, **ready.facts(), "metrics": metrics, "seconds": seconds}
+    finally:
+        ready.splits.close()

@@ -1,0 +1,196 @@
+"""Everything that must stand before the first step: device, data, model, criterion, optimizer, scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from tui_trainer.config.hparams import Hparams
+from tui_trainer.engine import rng
+from tui_trainer.engine.batch_looper import test_batch_looper
+from tui_trainer.engine.criterion import build_criterion
+from tui_trainer.engine.data import Splits, build_loaders, raw_splits
+from tui_trainer.engine.device import Device, check_precision, choose_device
+from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.monitor import Monitor
+from tui_trainer.engine.optim import Schedule, build_optimizer, build_schedule
+from tui_trainer.engine.update import Forward, Updater
+from tui_trainer.errors import TrainerError, UsageError, did_you_mean
+from tui_trainer.runs.directions import better_direction
+
+if TYPE_CHECKING:
+    from tui_trainer.tasks.base import Task
+
+Phase = Callable[[str], AbstractContextManager[None]]
+"""Told the name of each phase; the context lasts as long as the phase does."""
+
+
+@dataclass
+class Prepared:
+    """What the loop trains with.
+
+    Attributes:
+        steps_per_epoch: optimizer steps of an epoch; None where the data have no length.
+        total_steps: optimizer steps of the whole run; None where that is not known.
+    """
+
+    device: Device
+    splits: Splits
+    model: nn.Module
+    forward: Forward
+    optimizer: Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler | None
+    updater: Updater
+    monitor: Monitor
+    steps_per_epoch: int | None
+    total_steps: int | None
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The network that is evaluated and saved: the averaged one with ema_decay."""
+        averaged = self.updater.averaged
+        return self.model if averaged is None else averaged.module
+
+    def facts(self) -> dict[str, Any]:
+        """What `run_start` tells about all this."""
+        evaluated = self.splits.evaluated()
+        return {
+            "device": str(self.device.torch),
+            "device_name": self.device.name,
+            "device_reason": self.device.reason,
+            "world_size": 1,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "train_samples": self.splits.train.samples,
+            "val_samples": evaluated["val"].samples if "val" in evaluated else 0,
+            "test_samples": evaluated["test"].samples if "test" in evaluated else 0,
+            "steps_per_epoch": self.steps_per_epoch,
+            "total_steps": self.total_steps,
+            "monitor": self.monitor.metric,
+        }
+
+
+def prepare(
+    task: Task, hparams: Hparams, phase: Phase, on_device: Callable[[torch.device], None] = lambda device: None
+) -> Prepared:
+    """Build everything, and check it on one batch of each evaluated split.
+
+    Args:
+        task: what is trained.
+        hparams: validated.
+        phase: is told what happens.
+        on_device: called once the device is chosen.
+
+    Raises:
+        TrainerError: what does not fit, in the user's words.
+    """
+    with phase("choosing the device"):
+        device = choose_device(hparams.device)
+        check_precision(hparams.precision, device.torch)
+        on_device(device.torch)
+        if torch.are_deterministic_algorithms_enabled() != hparams.deterministic:
+            # Asked first, since the call itself imports torch's compiler, which takes seconds.
+            torch.use_deterministic_algorithms(hparams.deterministic)
+        torch.backends.cudnn.benchmark = not hparams.deterministic
+    with phase("loading data"):
+        rng.seed_everything(hparams.seed)
+        parts = raw_splits(task, hparams)
+    with phase("building the model"):
+        # Seeded again: initial weights must not depend on how many numbers the data drew.
+        rng.seed_everything(hparams.seed)
+        model = _build_model(task, hparams, device.torch)
+        criterion = build_criterion(task, hparams)
+        if isinstance(criterion, nn.Module):
+            criterion.to(device.torch)
+        forward = Forward(task, criterion, device.torch, hparams.precision)
+    with phase("preparing batches"):
+        splits = build_loaders(task, hparams, parts, model, device.torch)
+    with phase("first batch"):
+        # Before the optimizer, since it gives lazy layers their shapes.
+        names = _try_evaluation(splits, model, forward, device.torch)
+        monitor = build_monitor(task, hparams, list(splits.evaluated()), names)
+    with phase("building the optimizer"):
+        optimizer = build_optimizer(task, hparams, model)
+        steps_per_epoch, total_steps = count_steps(hparams, splits.train.batches)
+        schedule = build_schedule(task, hparams, optimizer, total_steps, steps_per_epoch, monitor.mode)
+        scaler = torch.amp.GradScaler(device.torch.type) if hparams.precision == "float16" else None
+        updater = Updater(
+            model, optimizer, clip_norm=hparams.grad_clip_norm, scaler=scaler, ema_decay=hparams.ema_decay
+        )
+    if hparams.compile:
+        with phase("compiling"):
+            # In place, so that names in state_dict stay the model's own.
+            model.compile()  # type: ignore[no-untyped-call]
+    return Prepared(
+        device, splits, model, forward, optimizer, schedule, scaler, updater, monitor, steps_per_epoch, total_steps
+    )
+
+
+def _build_model(task: Task, hparams: Hparams, device: torch.device) -> nn.Module:
+    model = task.model(hparams)
+    if not isinstance(model, nn.Module):
+        raise TrainerError("not a model", f"model() returned a {type(model).__name__}", "return a torch.nn.Module")
+    return model.to(device)
+
+
+def _try_evaluation(splits: Splits, model: nn.Module, forward: Forward, device: torch.device) -> set[str]:
+    """One batch of each evaluated split, so that a broken test set is noticed before an epoch is spent.
+
+    Returns:
+        The names of their metrics.
+    """
+    names: set[str] = set()
+    with rng.preserved(device):
+        for split, loader in splits.evaluated().items():
+            first = next(iter(loader.epoch(0)), None)
+            if first is None:
+                raise TrainerError("empty data set", f"the {split} loader yields no batch", "check datasets() or dataloader()")
+            means = test_batch_looper([first], model, forward, Meter(device, capacity=1))
+            names |= {f"{split}/{name}" for name in means}
+    return names
+
+
+def build_monitor(task: Task, hparams: Hparams, splits: list[str], names: set[str]) -> Monitor:
+    """The metric that decides best, plateau and early stopping.
+
+    Args:
+        splits: evaluated splits, the deciding one first.
+        names: metrics that a first batch showed; empty without an evaluated split.
+
+    Raises:
+        UsageError: hparams name a metric that the task does not have.
+    """
+    metric = hparams.monitor or f"{(splits or ['train'])[0]}/loss"
+    split, _, name = metric.partition("/")
+    if split not in ("train", *splits):
+        have = ", ".join(["train", *splits])
+        raise UsageError(
+            "wrong hparams", f'monitor: expected a metric of {have}, got "{metric}"', "this run has no such data set; see test_size"
+        )
+    known = {metric.partition("/")[2] for metric in names}
+    if known and name not in known:
+        shown = sorted(f"{split}/{name}" for name in known)
+        raise UsageError(
+            "wrong hparams",
+            f'monitor: this task has no metric "{metric}"{did_you_mean(metric, shown)}',
+            f"metrics: {', '.join(shown)}",
+        )
+    mode = hparams.monitor_mode
+    if mode == "auto":
+        mode = task.directions.get(name) or better_direction(metric)  # type: ignore[assignment]
+    return Monitor(metric, mode, hparams.early_stopping_patience)
+
+
+def count_steps(hparams: Hparams, batches: int | None) -> tuple[int | None, int | None]:
+    """Optimizer steps of an epoch and of the whole run; None for what the data's length does not tell."""
+    steps_per_epoch = None if batches is None else -(-batches // hparams.grad_accumulation)
+    total_steps = None if steps_per_epoch is None else steps_per_epoch * hparams.epochs
+    if hparams.max_steps is not None:
+        total_steps = hparams.max_steps if total_steps is None else min(hparams.max_steps, total_steps)
+    return steps_per_epoch, total_steps
