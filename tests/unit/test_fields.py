@@ -57,10 +57,12 @@ def test_bounds_against_slips_are_told_only_in_full() -> None:
 
 PARSED: list[tuple[str, str, Any]] = [
     ("width", "8", 8), ("width", " +8 ", 8), ("width", "-8", -8),
-    ("rate", "1e-3", 1e-3), ("rate", "-1e-3", -1e-3), ("rate", "5", 5.0), ("rate", "none", None), ("rate", ".5", 0.5),
+    ("rate", "1e-3", 1e-3), ("rate", "-1e-3", -1e-3), ("rate", "5", 5.0),
+    ("rate", "none", None), ("rate", ".5", 0.5),
     ("kind", "gelu", "GELU"), ("kind", "other", "other"),
     ("size", "auto", "auto"), ("size", "AUTO", "auto"), ("size", "8", 8),
-    ("pair", "0.9,0.99", [0.9, 0.99]), ("pair", "[0.9, 0.99]", [0.9, 0.99]), ("pair", "0.9 0.99", [0.9, 0.99]),
+    ("pair", "0.9,0.99", [0.9, 0.99]), ("pair", "[0.9, 0.99]", [0.9, 0.99]),
+    ("pair", "0.9 0.99", [0.9, 0.99]),
     ("widths", "1,2,3", [1, 2, 3]), ("words", "a,b", ["a", "b"]),
     ("flag", "yes", True), ("flag", "OFF", False), ("flag", "None", None),
     ("name", "none", "none"), ("name", "a b", "a b"), ("file", "none", None),
@@ -78,11 +80,12 @@ def test_parse(name: str, text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("width", "1.0"), ("width", "٣"), ("width", ""), ("rate", "1_0"), ("rate", "x"), ("size", "x"), ("flag", "2"),
+    [("width", "1.0"), ("width", "٣"), ("width", ""), ("rate", "1_0"), ("rate", "x"), ("size", "x"),
+     ("flag", "2"),
      ("pair", "a,b"), ("options", "{")],
 )  # fmt: skip
 def test_parse_refuses(name: str, text: str) -> None:
-    with pytest.raises(ValueError, match="^expected .*, got "):
+    with pytest.raises(ValueError, match=r"^expected .*, got "):
         SPECS[name].parse(text)
 
 

@@ -182,7 +182,7 @@ def test_save_refuses() -> None:
     assert refused("save", "a/b", "--task", "here.py").title == "wrong preset name"
     assert (
         refused("save", "x", "--task", "here.py", lr="0").message
-        == "1 problem\n  --lr: expected a number > 0, got 0"
+        == "1 problem\n  --lr: expected a number > 0, got 0.0"
     )
     assert isinstance(refused("save", "x", "--from", "old.json"), FileError)
 

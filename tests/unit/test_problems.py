@@ -82,8 +82,8 @@ BAD = [
     ({"optimizer": "adam"}, 'optimizer: unknown "adam"; did you mean Adam, AdamW, Adamax?'),
     (
         {"optimizer": "zzz"},
-        "optimizer: expected one of ASGD, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, LBFGS, Muon, NAdam, "
-        'RAdam, RMSprop, Rprop, SGD, SparseAdam, got "zzz"',
+        "optimizer: expected one of ASGD, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, LBFGS, Muon, "
+        'NAdam, RAdam, RMSprop, Rprop, SGD, SparseAdam, got "zzz"',
     ),
     ({"scheduler": 5}, "scheduler: expected one of constant, cosine, step, one_cycle, plateau, got 5"),
     ({"precision": "fp16"}, 'precision: expected one of float32, bfloat16, float16, got "fp16"'),

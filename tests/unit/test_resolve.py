@@ -84,19 +84,20 @@ def test_as_sketched() -> None:
 
 def test_everything_at_once() -> None:
     file = preset(
-        '{\n"task": 5,\n"seed": 1,\n"nested": {"lr": 1},\n"lr": NaN,\n"seed": -1,\n"betas": [0.9,\nInfinity],\n'
-        '"batch_sise": 1}'
+        '{\n"task": 5,\n"seed": 1,\n"nested": {"lr": 1},\n"lr": NaN,\n"seed": -1,\n'
+        '"betas": [0.9,\nInfinity],\n"batch_sise": 1}'
     )
     error = failed(file, {"epochs": "many", "epoch": "3", "n_layers": "0"})
     assert error.message.splitlines() == [
         "10 problems",
         "  presets/baseline.json:2: task: expected the name or file of a task, got 5",
-        "  presets/baseline.json:4: nested: unknown; a preset is flat, so what is inside this object belongs at the "
-        "top level",
+        "  presets/baseline.json:4: nested: unknown; a preset is flat, so what is inside this object belongs "
+        "at the top level",
         "  presets/baseline.json:5: lr: expected a number > 0, got NaN",
         "  presets/baseline.json:6: seed: expected a whole number ≥ 0, got -1",
         "  presets/baseline.json:6: seed: given again, first in line 3",
-        "  presets/baseline.json:7: betas: expected two numbers from 0 to below 1, or none, got [0.9, Infinity]",
+        "  presets/baseline.json:7: betas: expected two numbers from 0 to below 1, or none, "
+        "got [0.9, Infinity]",
         "  presets/baseline.json:9: batch_sise: unknown; did you mean batch_size?",
         '  --epochs: expected a whole number ≥ 1, got "many"',
         "  --epoch: unknown; did you mean epochs?",
@@ -111,8 +112,8 @@ def test_toml() -> None:
         "3 problems",
         "  presets/b.toml:3: lr: expected a number > 0, got NaN",
         "  presets/b.toml:4: lr: given again, first in line 3",
-        "  presets/b.toml:5: optimizer: expected one of ASGD, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, "
-        'LBFGS, Muon, NAdam, RAdam, RMSprop, Rprop, SGD, SparseAdam, got {"name": "Adam"}',
+        "  presets/b.toml:5: optimizer: expected one of ASGD, Adadelta, Adafactor, Adagrad, Adam, AdamW, "
+        'Adamax, LBFGS, Muon, NAdam, RAdam, RMSprop, Rprop, SGD, SparseAdam, got {"name": "Adam"}',
     ]
 
 
@@ -133,7 +134,8 @@ BAD_FLAGS = [
     ({"betas": "0.9"}, "--betas: expected two numbers from 0 to below 1, or none, got [0.9]"),
     ({"betas": "0.9,x"}, '--betas: expected two numbers from 0 to below 1, or none, got "0.9,x"'),
     ({"optimizer": "Adamm"}, '--optimizer: unknown "Adamm"; did you mean Adam, AdamW, Adamax?'),
-    ({"weight_decay": "0.1", "optimizer": "lbfgs"}, "--weight_decay: LBFGS does not take it (of these options it takes none of them)"),
+    ({"weight_decay": "0.1", "optimizer": "lbfgs"}, "--weight_decay: LBFGS does not take it "
+     "(of these options it takes none of them)"),
     ({"device": "cuda:x"}, '--device: expected auto, cpu, cuda, cuda:N, mps or xpu, got "cuda:x"'),
     ({"num_workers": "-1"}, '--num_workers: expected "auto" or a whole number from 0 to 512, got -1'),
     ({"lattent_dim": "1"}, "--lattent_dim: unknown; did you mean latent_dim?"),

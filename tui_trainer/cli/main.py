@@ -68,12 +68,19 @@ def run_command(command: str, argv: list[str]) -> int:
     parser = Parser(prog="tui-train")
     module = importlib.import_module(f"tui_trainer.cli.{command}")
     module.add_parser(parser.add_subparsers(metavar="COMMAND", parser_class=Parser))
-    options, flags = argv, {}
+    options: list[str] = argv
+    flags: dict[str, str | bool] = {}
     if hasattr(module, "take_hparams"):
         options, flags = module.take_hparams(argv)
-    args: argparse.Namespace = parser.parse_args([command, *options])
+    args: argparse.Namespace = parser.parse_args([command, *map(_dashed, options)])
     args.hparam_flags = flags
     return int(args.run(args))
+
+
+def _dashed(word: str) -> str:
+    """An option with dashes, however it was typed: `--runs_dir=x` becomes `--runs-dir=x`."""
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}" if word.startswith("--") else word
 
 
 def _report(error: TrainerError, with_traceback: bool) -> None:

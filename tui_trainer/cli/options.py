@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         options.setdefault(
             "formatter_class", lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=width)
         )
-        super().__init__(allow_abbrev=False, **options)
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would have printed."""
@@ -84,6 +84,7 @@ def build_parser(specs: Mapping[str, FieldSpec], task: str | None) -> Parser:
     about = "Launch, watch and resume PyTorch training from one terminal."
     if task is None:
         about += "\n\nThe hparams below are those of every task; tui-train TASK --help adds the task's own."
+    about += "\nIn every option, - and _ are the same; `none` unsets an hparam that may be none."
     parser = Parser(
         prog="tui-train",
         usage="tui-train [TASK] [--preset NAME|FILE] [--HPARAM VALUE ...] [options]\n       tui-train COMMAND --help",
@@ -92,9 +93,9 @@ def build_parser(specs: Mapping[str, FieldSpec], task: str | None) -> Parser:
     )
     parser.add_argument("task", nargs="?", metavar="TASK", help="digits, tabular, images, char_lm, seq2seq, my_task.py, module:Class")
     for name, (metavar, text) in VALUED.items():
-        parser.add_argument(*_spellings(name), dest=f"option_{name}", metavar=metavar, help=_percent(text))
+        parser.add_argument(dashed(name), dest=f"option_{name}", metavar=metavar, help=_percent(text))
     for name, text in SWITCHES.items():
-        parser.add_argument(*_spellings(name), dest=f"option_{name}", action="store_true", help=_percent(text))
+        parser.add_argument(dashed(name), dest=f"option_{name}", action="store_true", help=_percent(text))
     add_hparams(parser, specs, task)
     return parser
 
@@ -106,8 +107,7 @@ def add_hparams(parser: argparse.ArgumentParser, specs: Mapping[str, FieldSpec],
         inside = [spec for spec in specs.values() if spec.group == group_name and spec.name != "task"]
         if not inside:
             continue
-        of_task = f" of {task}" if task and group_name == "Model" else ""
-        group = parser.add_argument_group(f"hparams: {group_name}{of_task}")
+        group = parser.add_argument_group(f"{group_name} hparams{f' of {task}' if task else ''}")
         for spec in inside:
             _add_flag(group, spec)
 
@@ -115,18 +115,18 @@ def add_hparams(parser: argparse.ArgumentParser, specs: Mapping[str, FieldSpec],
 def _add_flag(group: Any, spec: FieldSpec) -> None:
     options: dict[str, Any] = {"dest": f"hparam_{spec.name}", "default": argparse.SUPPRESS, "help": _percent(help_text(spec))}
     if spec.kind == "bool":
-        group.add_argument(*_spellings(spec.name), action="store_true", **options)
+        group.add_argument(f"--{spec.name}", action="store_true", **options)
         negative = {**options, "help": argparse.SUPPRESS}
-        group.add_argument(*_spellings(f"no_{spec.name}"), action="store_false", **negative)
+        group.add_argument(f"--no_{spec.name}", action="store_false", **negative)
     else:
-        group.add_argument(*_spellings(spec.name), metavar=metavar(spec), **options)
+        group.add_argument(f"--{spec.name}", metavar=metavar(spec), **options)
 
 
 def help_text(spec: FieldSpec) -> str:
     """An hparam's description with its choices or range, unit and default."""
     facts = []
     if spec.kind == "bool":
-        facts.append(f"--no-{spec.name.replace('_', '-')} turns it off")
+        facts.append(f"{dashed('no_' + spec.name)} turns it off")
     elif spec.choices:
         facts.append(", ".join(spec.choices))
     elif spec.bounds:
@@ -152,10 +152,9 @@ def metavar(spec: FieldSpec) -> str:
     return names.get(spec.kind, "TEXT")
 
 
-def _spellings(name: str) -> list[str]:
-    # The words reach argparse with underscores; the help shows the spelling of the hparam first.
-    dashed = name.replace("_", "-")
-    return [f"--{name}"] if dashed == name else [f"--{name}", f"--{dashed}"]
+def dashed(name: str) -> str:
+    """How an option of ours is spelled; underscores are understood too."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _percent(text: str) -> str:

@@ -7,12 +7,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tui_trainer.cli.choice import task_of_preset
+from tui_trainer.cli.options import hparam_switches, hparam_valued
+from tui_trainer.cli.words import Words, refuse_unknown, sort_words
 from tui_trainer.config.fields import printable
-from tui_trainer.config.preset_file import task_missing, task_refused
+from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import (
     Listed,
     Preset,
@@ -28,8 +31,10 @@ from tui_trainer.config.problems import is_finite
 from tui_trainer.config.resolve import Resolved, resolve
 from tui_trainer.config.schema import json_schema
 from tui_trainer.errors import Exit, TrainerError, UsageError
-from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.registry import load_task
+
+MAX_ABOUT = 72
+"""Characters of a description in the table; `--json` and `show` have all of it."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -60,6 +65,36 @@ def add_parser(subparsers: Any) -> None:
     save.add_argument("--project", action="store_true", help="save in ./presets instead of your own folder")
     schema = action("schema", _schema, "print the JSON Schema of a task's presets, for editors")
     schema.add_argument("task", metavar="TASK", help="a task's name or file")
+
+
+def take_hparams(argv: Sequence[str]) -> tuple[list[str], dict[str, str | bool]]:
+    """Part the words of `presets save` into options and hparam flags of the task they name.
+
+    Returns:
+        Words for argparse, and the flags by hparam.
+    """
+    if "save" not in argv:
+        return list(argv), {}
+    own = ({"overwrite", "project"}, {"task", "description", "from"})
+    words = sort_words(argv, own[0], {*own[1], *hparam_valued(Hparams.specs())})
+    task, source = words.get("task"), words.get("from")
+    if isinstance(task, str):
+        specs = load_task(task).hparams_class.specs()
+    elif isinstance(source, str):
+        specs = task_of_preset(read_preset(find_preset(source))).hparams_class.specs()
+    else:
+        specs = Hparams.specs()
+    switches = {*own[0], *hparam_switches(specs)}
+    words = sort_words(argv, switches, {*own[1], *hparam_valued(specs)})
+    refuse_unknown(words, {*switches, *own[1], *hparam_valued(specs)}, "tui-train presets save --help")
+    flags: dict[str, str | bool] = {}
+    for name, value in words.flags:
+        if name in specs and name != "task":
+            flags[name] = value
+        elif name.removeprefix("no_") in specs:
+            flags[name.removeprefix("no_")] = False
+    rest = Words([flag for flag in words.flags if flag[0] in own[0] | own[1]], words.positionals, help=words.help)
+    return rest.for_argparse(()), flags
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -98,6 +133,8 @@ def _listed_row(item: Listed) -> tuple[str, str, str, str]:
         # Of an error with a heading, the first located line says most.
         about = f"broken: {item.error.message.splitlines()[-1].strip()}"
     where = f"{item.origin} (hidden by one above)" if item.shadowed else item.origin
+    if len(about) > MAX_ABOUT:
+        about = about[: MAX_ABOUT - 1] + "…"
     return printable(item.name), printable(task), printable(about), where
 
 
@@ -142,19 +179,8 @@ def _together(errors: list[TrainerError], files: int) -> TrainerError:
 
 
 def _checked(preset: Preset) -> Resolved[Any]:
-    task = _task_of(preset)
+    task = task_of_preset(preset)
     return resolve(task.hparams_class, task.name, preset)
-
-
-def _task_of(preset: Preset) -> Task:
-    """The task that a preset names; a file is looked for beside the preset first."""
-    if preset.task is None:
-        raise task_missing(preset)
-    folder = preset.path.parent if preset.path else Path()
-    try:
-        return load_task(preset.task, (folder, Path()))
-    except TrainerError as error:
-        raise task_refused(preset, error) from error
 
 
 def _save(args: argparse.Namespace) -> int:
@@ -168,7 +194,7 @@ def _save(args: argparse.Namespace) -> int:
     if args.task:
         task = load_task(args.task)
     elif source:
-        task = _task_of(source)
+        task = task_of_preset(source)
     else:
         raise UsageError("no task", "--task or --from is missing", "tui-train tasks lists them")
     resolved = resolve(task.hparams_class, task.name, source, getattr(args, "hparam_flags", {}))

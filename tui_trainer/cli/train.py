@@ -11,7 +11,6 @@ from typing import Any
 
 from tui_trainer.cli.choice import choose_task
 from tui_trainer.cli.options import (
-    COMMANDS,
     SWITCHES,
     VALUED,
     build_parser,
@@ -86,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
     refuse_unknown(words, _known(specs), f"tui-train {task.name} --help")
     if len(words.positionals) > 1:
         raise UsageError("too many words", f"expected one TASK, got {' '.join(words.positionals)}", "tui-train --help")
-    args = vars(parser.parse_args(words.for_argparse()))
+    args = vars(parser.parse_args(words.for_argparse({*SWITCHES, *VALUED})))
     flags = {name.removeprefix("hparam_"): value for name, value in args.items() if name.startswith("hparam_")}
     return _start(task, order, flags, {name.removeprefix("option_"): value for name, value in args.items()}, argv)
 

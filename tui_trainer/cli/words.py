@@ -35,10 +35,15 @@ class Words:
         """The last value given to a flag."""
         return next((value for key, value in reversed(self.flags) if key == name), None)
 
-    def for_argparse(self) -> list[str]:
-        """The same command line in words that argparse can't misread."""
-        flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.flags]
-        return [*flags, *(["--help"] if self.help else []), "--", *self.positionals]
+    def for_argparse(self, dashed: Collection[str]) -> list[str]:
+        """The same command line in words that argparse can't misread.
+
+        Args:
+            dashed: flags that argparse knows with dashes instead of underscores.
+        """
+        spelled = [(name.replace("_", "-") if name in dashed else name, value) for name, value in self.flags]
+        flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in spelled]
+        return [*self.positionals, *flags, *(["--help"] if self.help else [])]
 
 
 def sort_words(argv: Sequence[str], switches: Collection[str], valued: Collection[str]) -> Words:

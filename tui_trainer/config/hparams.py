@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from tui_trainer.config.every import EXPECTED as EVERY_EXPECTED
 from tui_trainer.config.every import Every
-from tui_trainer.config.fields import MAX_WHOLE, Field, FieldSpec, spec_of
+from tui_trainer.config.fields import MAX_WHOLE, Field, FieldSpec, show_value, spec_of
 from tui_trainer.config.names import (
     OPTIMIZER_OPTIONS,
     OPTION_NAMES,
@@ -204,7 +204,7 @@ class Hparams(BaseModel):
             if field is None or inherited is None or field.description or field.is_required():
                 continue
             merged = copy.copy(inherited)
-            merged.default = field.default
+            merged.default, merged.annotation = field.default, field.annotation
             cls.model_fields[name] = merged
             changed = True
         if changed:
@@ -267,7 +267,7 @@ class Hparams(BaseModel):
         try:
             Every.parse(value)
         except ValueError as error:
-            raise ValueError(f"{error}, got {value!r}") from None
+            raise ValueError(f"{error}, got {show_value(value)}") from None
         return value
 
     @model_validator(mode="after")

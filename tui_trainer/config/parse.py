@@ -65,7 +65,7 @@ def parse_json(text: str) -> Parsed:
     try:
         values = json.loads(text, parse_int=_whole_number)
     except json.JSONDecodeError as error:
-        raise Malformed(error.lineno, _json_complaint(error)) from None
+        raise Malformed(_blamed_line(error), _json_complaint(error)) from None
     except RecursionError:
         raise Malformed(1, "too many brackets inside each other") from None
     if not isinstance(values, dict):
@@ -80,6 +80,15 @@ def _whole_number(digits: str) -> int | str:
     except ValueError:
         # Longer than Python converts. As text it is refused by its field, with a message that names the key.
         return digits
+
+
+def _blamed_line(error: json.JSONDecodeError) -> int:
+    rest = error.doc[error.pos :]
+    if not rest.strip():
+        return error.doc.rstrip().count("\n") + 1
+    # Versions of Python differ in whether a trailing comma or the bracket after it is at fault.
+    before = error.doc[: error.pos].rstrip()
+    return before.count("\n") + 1 if before.endswith(",") and rest[0] in "]}" else error.lineno
 
 
 def _json_complaint(error: json.JSONDecodeError) -> str:

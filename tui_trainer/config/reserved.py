@@ -7,8 +7,8 @@ from __future__ import annotations
 
 RESERVED = frozenset(
     {
-        "ascii", "attach", "check", "data", "detach", "find_batch_size", "fork", "help", "init_from", "json",
-        "log", "max_restarts", "no_mouse", "no_ui", "nnodes", "node_rank", "nproc", "on_end", "preset", "profile",
+        "ascii", "attach", "check", "data", "description", "detach", "find_batch_size", "fork", "from", "help", "init_from", "json",
+        "log", "max_restarts", "name", "no_mouse", "no_ui", "nnodes", "node_rank", "nproc", "on_end", "overwrite", "preset", "profile", "project",
         "quiet", "rdzv_backend", "rdzv_endpoint", "rdzv_id", "resume", "run_dir", "run_name", "runs_dir", "start",
         "theme", "traceback", "version",
     }

@@ -162,7 +162,8 @@ def _error(
     in_preset = [p for p in others if preset and (p.key in preset.lines or p.key not in resumed)]
     placed = [(preset.lines.get(problem.key, 1), problem) for problem in in_preset if preset]
     placed += [(defect.line, defect.problem) for defect in (preset.defects if preset else ())]
-    placed.sort(key=lambda item: item[0])
+    order = {key: number for number, key in enumerate(preset.lines if preset else ())}
+    placed.sort(key=lambda item: (item[0], order.get(item[1].key, -1)))
     shown = [(problem, _of_no_file(problem, resumed)) for problem in others if problem not in in_preset]
     shown += [(problem, f"{preset.file}:{line}: {problem}") for line, problem in placed if preset]
     shown += [(problem, f"--{problem}") for key in flags for problem in problems if problem.key == key]

@@ -53,7 +53,9 @@ def read_idx(path: Path, dims: int | None = None) -> NDArray[Any]:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise _bad(path, f"is damaged gzip: {error}") from error
     except OSError as error:
-        raise FileError("IDX file unreadable", f"{path}: {error.strerror or error}", "check the path") from error
+        raise FileError(
+            "IDX file unreadable", f"{path}: {error.strerror or error}", "check the path"
+        ) from error
     if len(data) != expected:
         more = "more than " if len(data) > expected else ""
         actual = header + min(len(data), expected)

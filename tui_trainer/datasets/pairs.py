@@ -41,8 +41,14 @@ def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(items)
     if len(found) < len(items):
         keys = [key for key, _ in items]
-        raise _RepeatedKey(f'the key "{next(key for key in keys if keys.count(key) > 1)}" occurs twice')
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise _RepeatedKey(f"the key {_quoted(repeated)} occurs twice")
     return found
+
+
+def _quoted(key: str) -> str:
+    """A key as JSON writes it, so that control characters don't reach a terminal; cut when long."""
+    return json.dumps(key if len(key) <= 40 else f"{key[:40]}…", ensure_ascii=False)
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
@@ -86,7 +92,7 @@ def _list_items(path: Path, text: str) -> Iterator[tuple[Any, int]]:
     Item by item, and not the whole text at once, so that a wrong item can be named by its line.
     """
     at = _skip(text, 0)
-    if not text[at:]:
+    if at == len(text):
         raise FileError("pairs are empty", f"{path} holds nothing", FORM_HINT)
     if text[at] != "[":
         value = _value(path, text, at, 1)[0]
@@ -152,7 +158,7 @@ def _pair(item: Any, where: str) -> Pair:
         raise FileError("item is no pair", f"{where} is {_kind(item)}, not an object", FORM_HINT)
     for key in KEYS:
         if key not in item:
-            has = ", ".join(f'"{name}"' for name in list(item)[:5]) or "none"
+            has = ", ".join(map(_quoted, list(item)[:5])) or "none"
             raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', FORM_HINT)
         value = item[key]
         if not isinstance(value, str):

@@ -28,7 +28,9 @@ DELIMITERS = (",", "\t", ";", "|")
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.I)
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
-_MISSING_AS_WRITTEN = frozenset(form(text) for text in MISSING for form in (str, str.upper, str.title)) | {"NaN"}
+_MISSING_AS_WRITTEN = frozenset(form(text) for text in MISSING for form in (str, str.upper, str.title)) | {
+    "NaN"
+}
 _PIECE = 1 << 14
 _MOSTLY = 0.9
 
@@ -70,7 +72,7 @@ class Column:
         return self._share(_NUMBER)
 
     def decimal_commas(self) -> bool:
-        """Whether these are numbers with a comma for the point, as spreadsheets write them in much of Europe."""
+        """Whether these are numbers with a comma for the point, as much of Europe writes them."""
         return self.numbers is None and self._share(_DECIMAL_COMMA, _NUMBER) > _MOSTLY
 
     def mostly_numbers(self) -> bool:
@@ -116,9 +118,9 @@ class Table:
 def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     """Read a CSV, TSV or other delimited text table (UTF-8, with or without BOM) whose first row is a header.
 
-    The delimiter is the one of `DELIMITERS` that cuts the header into most columns. A column is numeric when every
-    value in it is a number or missing (see `MISSING`). Columns without a name, such as the index that pandas
-    writes, and blank lines are left out.
+    The delimiter is the one of `DELIMITERS` that cuts the header into most columns. A column is numeric when
+    every value in it is a number or missing (see `MISSING`). Columns without a name, such as the index that
+    pandas writes, and blank lines are left out.
 
     Args:
         path: the file.
@@ -175,7 +177,9 @@ class _Builder:
                     return
                 self._text = True
         codes = self._codes
-        self._parts.append(np.fromiter((codes.setdefault(v, len(codes)) for v in values), np.int64, len(values)))
+        self._parts.append(
+            np.fromiter((codes.setdefault(v, len(codes)) for v in values), np.int64, len(values))
+        )
 
     def column(self) -> Column:
         values = np.concatenate(self._parts)
@@ -198,7 +202,10 @@ def _numbers(values: tuple[str, ...]) -> NDArray[np.float64]:
     joined = "".join(values)
     # Python's float takes 1_000 and ٣ for numbers too, which no table means.
     if joined.isascii() and "_" not in joined:
-        for numbers in (map(float, values), (np.nan if v in _MISSING_AS_WRITTEN else float(v) for v in values)):
+        for numbers in (
+            map(float, values),
+            (np.nan if v in _MISSING_AS_WRITTEN else float(v) for v in values),
+        ):
             try:
                 return np.fromiter(numbers, np.float64, len(values))
             except ValueError:
@@ -266,9 +273,10 @@ class _File:
     def _refuse_ragged(self) -> NoReturn:
         expected = len(self.names)
         line, cells = next(found for found in _rows(self.path, self.delimiter) if len(found[1]) != expected)
+        held = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
         raise FileError(
             "ragged table",
-            f"{self.path}:{line} has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, the header {expected}",
+            f"{self.path}:{line} has {held}, the header {expected}",
             "put texts that hold the delimiter in double quotes",
         )
 
@@ -283,7 +291,7 @@ def _reader(file: IO[str], delimiter: str) -> Any:
 
 def _split(line: str, delimiter: str) -> list[str]:
     try:
-        return next(_reader([line], delimiter), [])  # type: ignore[arg-type,no-any-return]
+        return next(_reader([line], delimiter), [])  # type: ignore[arg-type]
     except csv.Error:
         return []
 
@@ -324,7 +332,9 @@ def _first_line(path: Path) -> str:
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise FileError("table not in UTF-8", f"{path} is UTF-16", "save it as UTF-8")
         if b"\0" in head:
-            raise FileError("not a text table", f"{path} is a binary file", "export it as CSV with a header row")
+            raise FileError(
+                "not a text table", f"{path} is a binary file", "export it as CSV with a header row"
+            )
         with _open(path) as file:
             return next((line for line in file if line.strip()), "")
     except FileNotFoundError as error:
@@ -336,7 +346,9 @@ def _first_line(path: Path) -> str:
 
 
 def _refuse_unreadable(path: Path, error: OSError) -> NoReturn:
-    raise FileError("table unreadable", f"{path}: {error.strerror or error}", "check its permissions") from error
+    raise FileError(
+        "table unreadable", f"{path}: {error.strerror or error}", "check its permissions"
+    ) from error
 
 
 def _refuse_encoding(path: Path, error: UnicodeDecodeError) -> NoReturn:
@@ -351,7 +363,9 @@ def _refuse_encoding(path: Path, error: UnicodeDecodeError) -> NoReturn:
         else:
             where = str(path)
     raise FileError(
-        "table not in UTF-8", f"{where}: byte 0x{byte:02x} is no UTF-8", "save it as UTF-8; spreadsheets offer it"
+        "table not in UTF-8",
+        f"{where}: byte 0x{byte:02x} is no UTF-8",
+        "save it as UTF-8; spreadsheets offer it",
     ) from error
 
 
@@ -359,10 +373,14 @@ def _check_header(where: str, names: tuple[str, ...]) -> None:
     named = [name for name in names if name]
     if named and all(_NUMBER.fullmatch(name) for name in named):
         first = ", ".join(named[:5])
-        raise FileError("table without a header", f"{where}: the first row is all numbers: {first}", "add a header row")
+        raise FileError(
+            "table without a header", f"{where}: the first row is all numbers: {first}", "add a header row"
+        )
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        raise FileError("column names not unique", f"{where}: twice in the header: {', '.join(twice)}", "rename one")
+        raise FileError(
+            "column names not unique", f"{where}: twice in the header: {', '.join(twice)}", "rename one"
+        )
     if len(names) < 2:
         raise FileError(
             "table of one column",
@@ -372,7 +390,7 @@ def _check_header(where: str, names: tuple[str, ...]) -> None:
 
 
 def built_in_table(name: BuiltIn) -> Table:
-    """A table that comes with scikit-learn. Its target column is called `target`; classes are named in words."""
+    """A table of scikit-learn's. Its target column is called `target`; classes are named in words."""
     from sklearn import datasets
 
     loaded: Any = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))

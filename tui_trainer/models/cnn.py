@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class CNN(nn.Module):
     """Stages of two 3 × 3 convolutions with BatchNorm and ReLU, then a mean over all positions.
 
-    The resolution halves after each stage but the last, as long as both sides are larger than 4 pixels. Channels double from
-    stage to stage, up to 8 times `width`.
+    The resolution halves after each stage but the last, as long as both sides are larger than 4 pixels.
+    Channels double from stage to stage, up to 8 times `width`.
 
     Args:
         channels: channels of an image: 1 gray, 3 RGB.

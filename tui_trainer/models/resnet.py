@@ -38,8 +38,8 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """Three stages of residual blocks with `width`, 2 and 4 times `width` channels.
 
-    `n_blocks` 3 and `width` 16 are the paper's ResNet-20 (6 · n_blocks + 2 layers). Images of more than 64 pixels
-    are halved twice by the stem, as in the ImageNet networks, so that cost stays bounded.
+    `n_blocks` 3 and `width` 16 are the paper's ResNet-20 (6 · n_blocks + 2 layers). Images of more than 64
+    pixels are halved twice by the stem, as in the ImageNet networks, so that cost stays bounded.
 
     Args:
         channels: channels of an image: 1 gray, 3 RGB.

@@ -20,8 +20,8 @@ class Encoder(nn.Module):
     """Layers of two GRUs each, one reading forwards and one backwards.
 
     The backward one reads each row's own tokens in reverse, with the padding still at the end. So padding
-    comes after everything else in both directions and can't reach it. Packing would do the same, but needs the
-    lengths on the host.
+    comes after everything else in both directions and can't reach it. Packing would do the same, but it needs
+    the lengths on the host.
 
     Args:
         vocab_size: number of input tokens.

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -87,8 +88,10 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),)) -> Task:
 def _find(name: str, folders: Sequence[Path]) -> Path:
     for folder in folders:
         path = folder / name
-        if path.is_file():
-            return path
+        # A name that is too long for the file system raises instead of being absent.
+        with suppress(OSError, ValueError):
+            if path.is_file():
+                return path
     looked = ", ".join(str(folder.absolute()) for folder in folders)
     raise FileError("task file not found", f"{name} is not in {looked}", "check the path of the task file")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -119,14 +120,14 @@ class Seq2Seq(Task):
             pairs = [(pair["input"], pair["target"]) for pair in make_date_pairs(PAIRS, seed=0)]
         else:
             path = Path(hparams.dataset_path).expanduser()
-            if path.is_dir():
+            if os.path.isdir(path):
                 path /= hparams.dataset_json_fname or "pairs.json"
             where = str(path)
             pairs = read_pairs(path)
         for index, pair in enumerate(pairs):
-            longest = max(map(len, pair))
-            if longest > hparams.max_length:
-                message = f"{where}: item {index} has {longest:,} characters, max_length is {hparams.max_length}"
+            longest, most = max(map(len, pair)), hparams.max_length
+            if longest > most:
+                message = f"{where}: item {index} has {longest:,} characters, max_length is {most:,}"
                 hint = f"--max-length {longest} accepts it, at the price of memory"
                 raise FileError("text too long", message, hint)
         return pairs

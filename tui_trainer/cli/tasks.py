@@ -1,0 +1,79 @@
+"""`tui-train tasks`: list and show tasks, make data for those that can."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tui_trainer.cli.options import default_text, help_text
+from tui_trainer.cli.tables import aligned
+from tui_trainer.config.fields import GROUPS
+from tui_trainer.config.schema import json_schema
+from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.tasks.registry import known_tasks, load_task
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `tasks` and its actions to the command line."""
+    parser = subparsers.add_parser("tasks", help="list and show tasks, make data for them")
+    parser.set_defaults(run=_list, json=False)
+    actions = parser.add_subparsers(metavar="ACTION")
+
+    def action(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    listing = action("list", _list, "every task that has a name")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    show = action("show", _show, "a task's hparams with their meaning")
+    show.add_argument("task", metavar="TASK", help="a name, my_task.py or module:Class")
+    show.add_argument("--json", action="store_true", help="one JSON object, with the JSON Schema of its hparams")
+    make = action("make-data", _make_data, "write an example data set")
+    make.add_argument("task", metavar="TASK", help="seq2seq")
+    make.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
+
+
+def _list(args: argparse.Namespace) -> int:
+    rows = [["task", "what it trains"]]
+    for word in sorted(known_tasks()):
+        try:
+            about = load_task(word).summary()
+        except TrainerError as error:
+            # A broken plug-in must not hide the others.
+            about = f"broken: {error}"
+        rows.append([word, about])
+        if args.json:
+            print(json.dumps({"task": word, "description": about}, ensure_ascii=False))
+    if not args.json:
+        print(aligned(rows))
+    return Exit.OK
+
+
+def _show(args: argparse.Namespace) -> int:
+    task = load_task(args.task)
+    if args.json:
+        facts = {"task": task.name, "description": task.summary(), "schema": json_schema(task.hparams_class, task.name)}
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return Exit.OK
+    print(f"{task.name}: {task.summary()}")
+    specs = task.hparams_class.specs()
+    for group in [*GROUPS, *sorted({spec.group for spec in specs.values()} - set(GROUPS))]:
+        inside = [spec for spec in specs.values() if spec.group == group and spec.name != "task"]
+        if inside:
+            print(f"\n{group}")
+            print(aligned([[f"  {spec.name}", default_text(spec), help_text(spec)] for spec in inside]))
+    return Exit.OK
+
+
+def _make_data(args: argparse.Namespace) -> int:
+    task = load_task(args.task)
+    make = getattr(type(task), "make_data", None)
+    if make is None:
+        raise UsageError("no data to make", f"task {args.task} has no example data set", "tui-train tasks make-data seq2seq DIR")
+    path = make(args.folder)
+    print(path)
+    return Exit.OK

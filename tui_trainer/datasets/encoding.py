@@ -1,0 +1,291 @@
+"""From a table's columns to the numbers that a network takes, with everything fitted on the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui_trainer.datasets.tables import Column, Table
+from tui_trainer.errors import FileError, UsageError, did_you_mean
+
+Kind = Literal["auto", "classification", "regression"]
+
+MISSING, UNKNOWN, FIRST_CATEGORY = 0, 1, 2
+"""Codes of a categorical column: no value, a value that training has not seen, the first category."""
+
+MAX_CATEGORIES = 10_000
+MAX_CLASSES = 10_000
+FEW_VALUES = 20
+"""Whole numbers of at most this many values are taken for classes (kind `auto`)."""
+
+LARGEST = 1e37
+"""Numbers beyond it don't survive float32 arithmetic."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Names of the columns to learn from."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+
+
+def choose_features(
+    table: Table, target: str, ignore: Sequence[str], numeric: Sequence[str], categorical: Sequence[str]
+) -> Features:
+    """Decide which columns are features and of which type.
+
+    A column is numeric when all its values are numbers or missing, else categorical. Refused, because they
+    are rather mistakes: a column of numbers with a few texts in it, numbers with decimal commas, and texts
+    that are different in most rows (names, identifiers). `categorical` and `ignore` overrule that.
+
+    Raises:
+        UsageError: a named column that the table does not have, or no feature left.
+        FileError: a column that can't be used as it is; all of them are named at once where that is possible.
+    """
+    for option, names in (
+        ("target", (target,)),
+        ("ignore", ignore),
+        ("numeric", numeric),
+        ("categorical", categorical),
+    ):
+        for name in names:
+            _known(table, option, name)
+    if target in (*ignore, *numeric, *categorical):
+        raise UsageError(
+            "target is no feature", f'"{target}" is the target and in ignore, numeric or categorical too'
+        )
+    names = [name for name in table.columns if name != target and name not in ignore]
+    if not names:
+        raise UsageError(
+            "no features", f"{table.source} has no column left beside the target", "ignore fewer columns"
+        )
+    empty = [name for name in names if table.columns[name].missing.all()]
+    if empty:
+        raise FileError(
+            "column without values",
+            f"{table.source}: no row has a value of {_listed(empty)}",
+            _ignore(ignore, empty),
+        )
+    texts = [name for name in names if table.columns[name].numbers is None]
+    for name in texts:
+        if name not in categorical:
+            _refuse_mixed(table, table.columns[name], forced=name in numeric)
+    wide = [name for name in texts if name not in categorical and _many(table.columns[name], table.rows)]
+    if wide:
+        counts = ", ".join(f'"{name}" ({len(table.columns[name].texts):,})' for name in wide)
+        raise FileError(
+            "too many categories",
+            f"{table.source}: of {table.rows:,} rows, these columns have that many different texts: {counts}",
+            f"{_ignore(ignore, wide)}; or name them in categorical to use them all the same",
+        )
+    chosen = Features(tuple(n for n in names if n not in texts), tuple(texts))
+    for name in chosen.numeric:
+        _refuse_infinite(table, table.columns[name])
+    return chosen
+
+
+def _known(table: Table, option: str, name: str) -> None:
+    if name not in table.columns:
+        names = list(table.columns)
+        shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+        raise UsageError(
+            "no such column",
+            f'{option}: {table.source} has no column "{name}"{did_you_mean(name, names)}',
+            f"its columns: {shown}",
+        )
+
+
+def _ignore(ignore: Sequence[str], more: Sequence[str]) -> str:
+    return f'leave out with --ignore "{",".join([*ignore, *more])}"'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _many(column: Column, rows: int) -> bool:
+    return len(column.texts) > MAX_CATEGORIES or len(column.texts) > max(FEW_VALUES, rows / 2)
+
+
+def _refuse_mixed(table: Table, column: Column, forced: bool) -> None:
+    if column.decimal_commas():
+        raise FileError(
+            "decimal commas",
+            f"{_place(table, column, column.first_text())}, with a comma for the point",
+            "export the table with decimal points",
+        )
+    if forced or column.mostly_numbers():
+        share = f", while {column.number_share():.1%} of the column are" if not forced else ""
+        raise FileError(
+            "not a number",
+            f"{_place(table, column, column.first_text())}, no number{share}",
+            f"correct it, leave it empty, or take the column as texts with --categorical {column.name}",
+        )
+
+
+def _place(table: Table, column: Column, row: int) -> str:
+    return f'{table.where(row)}: column "{column.name}" has {table.value(column.name, row)}'
+
+
+def _refuse_infinite(table: Table, column: Column) -> None:
+    assert column.numbers is not None
+    beyond = np.flatnonzero(np.abs(column.numbers) > LARGEST)
+    if len(beyond):
+        raise FileError(
+            "not a finite number",
+            _place(table, column, int(beyond[0])),
+            f"numbers must lie within ±{LARGEST:g}; leave the cell empty where the value is unknown",
+        )
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Turns rows into float32 [rows, numeric + categorical columns].
+
+    Numbers stay raw, with NaN where missing (the network holds mean and std); after them come the codes.
+
+    Attributes:
+        features: the columns, in this order.
+        mean: float64 [numeric], of the values that are there in the training rows.
+        std: float64 [numeric], likewise, with the number of values as divisor.
+        gaps: numeric columns (positions) that have missing values in the training rows.
+        categories: texts of each categorical column in the training rows, sorted.
+    """
+
+    features: Features
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    gaps: tuple[int, ...]
+    categories: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def fit(cls, table: Table, features: Features, rows: NDArray[np.int64]) -> TableEncoder:
+        """Learn means, spreads and categories from `rows` (the training split) alone."""
+        mean, std, gaps = np.zeros(len(features.numeric)), np.ones(len(features.numeric)), []
+        for i, name in enumerate(features.numeric):
+            numbers = table.columns[name].numbers
+            assert numbers is not None
+            values = numbers[rows]
+            there = values[~np.isnan(values)]
+            if len(there) < len(values):
+                gaps.append(i)
+            if len(there):
+                mean[i], std[i] = there.mean(), there.std()
+                # Rounding gives even a constant column a spread; divided by it, noise would look like signal.
+                if std[i] <= 1e-7 * abs(mean[i]):
+                    std[i] = 1.0
+        categories = []
+        for name in features.categorical:
+            column = table.columns[name]
+            assert column.codes is not None
+            seen = np.unique(column.codes[rows])
+            categories.append(tuple(sorted(column.texts[code] for code in seen[seen >= 0])))
+        return cls(features, mean, std, tuple(gaps), tuple(categories))
+
+    def encode(self, table: Table) -> NDArray[np.float32]:
+        """Every row of a table that has these columns of these types."""
+        n = len(self.features.numeric)
+        encoded = np.empty((table.rows, n + len(self.features.categorical)), np.float32)
+        for i, name in enumerate(self.features.numeric):
+            encoded[:, i] = table.columns[name].numbers
+        for i, (name, known) in enumerate(
+            zip(self.features.categorical, self.categories, strict=True), start=n
+        ):
+            column = table.columns[name]
+            assert column.codes is not None
+            code_of = {text: code for code, text in enumerate(known, start=FIRST_CATEGORY)}
+            # One entry more than texts: −1, a missing value, picks the last.
+            codes = [*(code_of.get(text, UNKNOWN) for text in column.texts), MISSING]
+            encoded[:, i] = np.array(codes, np.float32)[column.codes]
+        return encoded
+
+    def schema(self) -> dict[str, Any]:
+        """What a reader of the checkpoint needs to encode rows by itself, as JSON."""
+        return {
+            "numeric": list(self.features.numeric),
+            "categorical": dict(zip(self.features.categorical, map(list, self.categories), strict=True)),
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted.
+
+    Attributes:
+        classes: names of the classes, sorted; empty for a regression.
+        values: int64 class indices or float64 numbers, [rows].
+    """
+
+    classes: tuple[str, ...]
+    values: NDArray[Any]
+
+
+def read_target(table: Table, name: str, kind: Kind) -> Target:
+    """Read the target column.
+
+    `auto` is classification for texts and for whole numbers of at most `FEW_VALUES` values that come twice on
+    average, and regression for other numbers.
+
+    Raises:
+        UsageError: no such column.
+        FileError: missing values, a text where a number is needed, one class only, or too many.
+    """
+    _known(table, "target", name)
+    column = table.columns[name]
+    missing = np.flatnonzero(column.missing)
+    if len(missing):
+        raise FileError(
+            "target missing",
+            f'{table.where(int(missing[0]))}: no value of the target "{name}"; {len(missing):,} such rows',
+            "give those rows a target or take them out",
+        )
+    if column.numbers is None:
+        if kind == "regression" or (kind == "auto" and (column.decimal_commas() or column.mostly_numbers())):
+            row = column.first_text()
+            raise FileError(
+                "target is no number",
+                f'{table.where(row)}: the target "{name}" is {table.value(name, row)}',
+                "correct it, name another target, or set kind to classification",
+            )
+        assert column.codes is not None
+        return _classes(table, name, np.array(column.texts)[column.codes])
+    _refuse_infinite(table, column)
+    if kind == "classification" or (kind == "auto" and _looks_like_classes(column.numbers)):
+        return _classes(table, name, column.numbers)
+    if column.numbers.min() == column.numbers.max():
+        raise FileError(
+            "nothing to predict", f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows'
+        )
+    return Target((), column.numbers)
+
+
+def _looks_like_classes(numbers: NDArray[np.float64]) -> bool:
+    values = np.unique(numbers)
+    whole = bool((values == np.floor(values)).all())
+    return whole and len(values) <= FEW_VALUES and len(values) * 2 <= len(numbers)
+
+
+def _classes(table: Table, name: str, values: NDArray[Any]) -> Target:
+    classes, indices = np.unique(values, return_inverse=True)
+    if len(classes) == 1:
+        raise FileError(
+            "nothing to predict",
+            f'{table.source}: the target "{name}" has a single class, {_class_name(classes[0])}',
+            "give rows of at least two classes, or name another target",
+        )
+    if len(classes) > MAX_CLASSES:
+        raise FileError(
+            "too many classes",
+            f'{table.source}: the target "{name}" has {len(classes):,} classes; {MAX_CLASSES:,} is the most',
+            "name another target, or set kind to regression if it is a number",
+        )
+    return Target(tuple(_class_name(c) for c in classes), indices.astype(np.int64))
+
+
+def _class_name(value: Any) -> str:
+    return f"{value:.15g}" if isinstance(value, np.floating) else str(value)

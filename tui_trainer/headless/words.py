@@ -1,0 +1,136 @@
+"""Numbers, durations and names as people read them. The same in every form of output."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_]|[ -/]+[0-~])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_NAME = 28
+
+
+def number(value: float) -> str:
+    """A metric: `0.0812`, `12.3456`, `1.20e-05`, `NaN`, `inf`."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    size = abs(value)
+    if size >= 1e6 or 0 < size < 1e-3:
+        return f"{value:.2e}"
+    return f"{value:.4f}" if size < 1000 else f"{value:,.1f}"
+
+
+def rate(samples_per_s: float) -> str:
+    """`12,300 samples/s`; empty where it isn't known."""
+    if not math.isfinite(samples_per_s):
+        return ""
+    return f"{samples_per_s:,.0f} samples/s" if samples_per_s >= 10 else f"{samples_per_s:.2g} samples/s"
+
+
+def seconds(value: float) -> str:
+    """A time that something took: `0.4 s`, `12 s`, `3:05`; empty where it isn't known."""
+    if not math.isfinite(value):
+        return ""
+    if value < 10:
+        return f"{max(0.0, value):.1f} s"
+    return f"{value:.0f} s" if value < 100 else duration(value)
+
+
+def duration(value: float) -> str:
+    """`0:05`, `12:34`, `3:02:01`, `2d 03:02:01`."""
+    if not math.isfinite(value):
+        return "-:--"
+    minutes, second = divmod(max(0, round(value)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d {hour:02}:{minute:02}:{second:02}"
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def eta(value: float | None) -> str:
+    """Time left: `00:12`, `1:02:03`, `--:--` while nothing is known."""
+    if value is None or not math.isfinite(value):
+        return "--:--"
+    text = duration(value)
+    return text.zfill(5) if value < 3600 else text
+
+
+def clean(text: str) -> str:
+    """Text from elsewhere without what a terminal would obey: no escape sequences, no control characters.
+
+    Line feeds and tabs stay.
+    """
+    return _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def one_line(text: str) -> str:
+    """`clean` text on a single line."""
+    return " ".join(clean(text).split())
+
+
+def short_name(name: str, most: int = _NAME) -> str:
+    """A metric's name with its middle left out where it is very long."""
+    name = one_line(name)
+    if len(name) <= most:
+        return name
+    tail = (most - 1) // 2
+    return f"{name[: most - 1 - tail]}…{name[-tail:]}"
+
+
+def fit(prefix: str, items: Sequence[str], suffix: str, width: int, must: str = "") -> str:
+    """A line with as many items as the width allows; what is left out is counted.
+
+    Args:
+        prefix: how the line begins.
+        items: in the order in which they are shown.
+        suffix: how it ends; may be empty.
+        width: most characters.
+        must: the item that is kept before any other.
+    """
+
+    def line(shown: Sequence[str]) -> str:
+        left = len(items) - len(shown)
+        parts = [prefix, *shown, f"+{left} more" if left else "", suffix]
+        return "  ".join(part for part in parts if part)
+
+    shown = list(items)
+    while shown and len(line(shown)) > width:
+        others = [k for k, item in enumerate(shown) if item != must]
+        shown.pop(others[-1] if others else -1)
+    return line(shown)
+
+
+def pairs(metrics: Mapping[str, float]) -> list[str]:
+    """`name value` for each metric."""
+    return [f"{short_name(name)} {number(value)}" for name, value in metrics.items()]
+
+
+def grouped(metrics: Mapping[str, float]) -> list[str]:
+    """`train loss 0.08 acc 0.97`: metrics by the part before the slash, for narrow terminals."""
+    groups: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        split, slash, rest = name.partition("/")
+        label = (rest if slash else split).replace("accuracy", "acc").replace("perplexity", "ppl")
+        groups.setdefault(split if slash else "", []).append(f"{short_name(label)} {number(value)}")
+    return [" ".join([one_line(split), *shown]).strip() for split, shown in groups.items()]
+
+
+def near_path(path: Path) -> str:
+    """A path as one would type it here: relative where it lies below the working directory."""
+    absolute = Path(os.path.abspath(path))
+    try:
+        relative = absolute.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return str(absolute)
+    return str(relative)
+
+
+def plural(count: int, word: str) -> str:
+    """`1 epoch`, `1,437 epochs`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

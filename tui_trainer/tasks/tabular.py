@@ -1,0 +1,215 @@
+"""The built-in task `tabular`: predict one column of a table from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import field_validator
+
+from tui_trainer.config.hparams import Field, Hparams
+from tui_trainer.errors import UsageError
+from tui_trainer.tasks.base import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tui_trainer.datasets.encoding import TableEncoder, Target
+    from tui_trainer.datasets.tables import Table
+
+_COLUMNS = "column names with commas between them"
+_LOSSES = {
+    "classification": ("auto", "CrossEntropyLoss", "MultiMarginLoss"),
+    "regression": ("auto", "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"),
+}
+
+
+class TabularHparams(Hparams):
+    """Hyper-parameters of `Tabular`."""
+
+    table: Literal["breast_cancer", "diabetes", "iris", "wine"] = Field(
+        "breast_cancer",
+        group="Data",
+        description="A table that comes with scikit-learn; used when there is no dataset_path.",
+    )
+    target: str | None = Field(
+        None, group="Data", max_length=1000, description="Column to predict; none: the built-in table's own."
+    )
+    kind: Literal["auto", "classification", "regression"] = Field(
+        "auto",
+        group="Data",
+        description="What the target is; auto: classes for texts and for whole numbers of at most 20 values.",
+    )
+    # `str` comes first, so that a flag's text stays whole: names of columns may hold spaces.
+    ignore: str | tuple[str, ...] = Field(
+        (), group="Data", expected=_COLUMNS, description="Columns to leave out, such as identifiers."
+    )
+    numeric: str | tuple[str, ...] = Field(
+        (),
+        group="Data",
+        expected=_COLUMNS,
+        description="Columns that must be numbers; a text in them is an error.",
+    )
+    categorical: str | tuple[str, ...] = Field(
+        (),
+        group="Data",
+        expected=_COLUMNS,
+        description="Columns to take as categories even if they look like numbers.",
+    )
+    latent_dim: int = Field(
+        128, ge=1, le=65_536, unit="units", log=True, description="Width of each hidden layer."
+    )
+    n_layers: int = Field(3, ge=0, le=256, unit="layers", description="Hidden layers; 0: a linear model.")
+    dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        unit="fraction",
+        description="Part of each hidden layer's units set to 0 in training.",
+    )
+    embedding_dim: int = Field(
+        8,
+        ge=1,
+        le=4096,
+        unit="numbers",
+        log=True,
+        description="Numbers that stand for one category of a column.",
+    )
+
+    @field_validator("ignore", "numeric", "categorical", mode="before")
+    @classmethod
+    def _column_names(cls, value: Any) -> Any:
+        """`"a, b c"` -> ("a", "b c"); a name that holds a comma needs a list, in a preset."""
+        return (
+            tuple(name.strip() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    def cross_checks(self) -> Iterator[tuple[str, str]]:
+        """A column has one type; a known kind rules out losses of the other."""
+        yield from super().cross_checks()
+        options = {"ignore": self.ignore, "numeric": self.numeric, "categorical": self.categorical}
+        for first, second in (("ignore", "numeric"), ("ignore", "categorical"), ("numeric", "categorical")):
+            both = sorted(set(options[first]) & set(options[second]))
+            if both:
+                yield second, f"{', '.join(both)} is in {first} too"
+        if self.kind != "auto" and self.loss not in _LOSSES[self.kind]:
+            yield (
+                "loss",
+                f"{self.loss} does not suit a {self.kind}; expected one of {', '.join(_LOSSES[self.kind])}",
+            )
+
+
+class Tabular(Task):
+    """Predict a column of a CSV or TSV table: classes or numbers, with gaps and categories.
+
+    Classification reports accuracy; regression mae and r2 in the target's own unit. A regression is trained
+    on the standardised target, so its loss is in standard deviations of the training target: `test/loss` of
+    MSELoss is the part of the variance that is left, about 1 − r2, whatever the unit.
+    """
+
+    hparams_class = TabularHparams
+    directions: ClassVar = {"r2": "max", "mae": "min", "accuracy": "max"}
+
+    def __init__(self) -> None:
+        self._encoder: TableEncoder | None = None
+        self._target: Target | None = None
+        self._target_name = ""
+        self._scale: tuple[float, float] | None = None
+
+    def datasets(self, hparams: TabularHparams) -> tuple[Any, ...]:
+        """Rows as `TableEncoder` encodes them, with class indices (int64) or numbers (float32).
+
+        Raises:
+            UsageError: hparams that don't suit the table.
+            FileError: a table that can't be used; the message names file, line or column.
+        """
+        import torch
+
+        from tui_trainer.datasets.encoding import TableEncoder, choose_features, read_target
+        from tui_trainer.datasets.splits import split_indices
+
+        table, name = self._table(hparams)
+        target = read_target(table, name, hparams.kind)
+        self._check_loss(hparams, bool(target.classes))
+        features = choose_features(table, name, hparams.ignore, hparams.numeric, hparams.categorical)
+        labels = target.values if target.classes else None
+        splits = split_indices(table.rows, hparams.test_size, hparams.val_size, hparams.seed, labels)
+        encoder = TableEncoder.fit(table, features, splits.train)
+        self._encoder, self._target, self._target_name = encoder, target, name
+        self._scale = None if target.classes else _scale(target.values[splits.train])
+        inputs = torch.from_numpy(encoder.encode(table))
+        targets = torch.from_numpy(target.values)
+        targets = targets if target.classes else targets.float()
+        return splits.datasets(lambda rows: (inputs[rows], targets[rows]))
+
+    def _table(self, hparams: TabularHparams) -> tuple[Table, str]:
+        from pathlib import Path
+
+        from tui_trainer.datasets.tables import built_in_table, read_table
+
+        if hparams.dataset_path is None:
+            return built_in_table(hparams.table), hparams.target or "target"
+        table = read_table(Path(hparams.dataset_path).expanduser(), texts=hparams.categorical)
+        if hparams.target is None:
+            names = ", ".join(list(table.columns)[:50])
+            raise UsageError(
+                "no target", "name the column to predict with --target", f"columns of {table.source}: {names}"
+            )
+        return table, hparams.target
+
+    def _check_loss(self, hparams: TabularHparams, classes: bool) -> None:
+        kind = "classification" if classes else "regression"
+        fitting = ", ".join(_LOSSES[kind])
+        if hparams.loss not in _LOSSES[kind]:
+            raise UsageError(
+                "loss does not suit the target", f"{hparams.loss} for a {kind}", f"take one of {fitting}"
+            )
+        if hparams.label_smoothing and not classes:
+            raise UsageError(
+                "label_smoothing needs classes", "the target is a number", "set label_smoothing to 0"
+            )
+
+    def model(self, hparams: TabularHparams) -> nn.Module:
+        """A `TabularNet` that holds what was fitted on the training rows."""
+        from tui_trainer.datasets.encoding import FIRST_CATEGORY
+        from tui_trainer.models.tabular import TabularNet
+
+        assert self._encoder is not None
+        assert self._target is not None
+        encoder, classes = self._encoder, self._target.classes
+        return TabularNet(
+            mean=encoder.mean,
+            std=encoder.std,
+            gaps=encoder.gaps,
+            categories=[len(known) + FIRST_CATEGORY for known in encoder.categories],
+            latent_dim=hparams.latent_dim,
+            n_layers=hparams.n_layers,
+            n_out=len(classes) or 1,
+            dropout=hparams.dropout,
+            embedding_dim=hparams.embedding_dim,
+            target=self._scale,
+            schema={**encoder.schema(), "target": self._target_name, "classes": list(classes)},
+        )
+
+    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+        """As in `Task`; the loss of a regression is taken between standardised numbers."""
+        inputs, targets = batch
+        outputs = model(inputs)
+        if self._scale is None:
+            return criterion(outputs, targets), outputs, targets
+        mean, std = self._scale
+        return criterion((outputs - mean) / std, (targets - mean) / std), outputs, targets
+
+    def metrics(self, outputs: Any, targets: Any) -> dict[str, Any]:
+        """Accuracy, or mae and r2 in the target's unit."""
+        from tui_trainer.engine.metrics import R2
+
+        found = super().metrics(outputs, targets)
+        return {**found, "r2": R2(outputs, targets)} if self._scale is not None else found
+
+
+def _scale(values: Any) -> tuple[float, float]:
+    """Mean and std; a spread of 0 (one value in the training rows) counts as 1."""
+    return float(values.mean()), float(values.std()) or 1.0
