@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from tui_trainer.cli.options import COMMANDS, SWITCHES, VALUED, Parser
 from tui_trainer.cli.words import Words, sort_words
+from tui_trainer.engine.interrupt import StopNow
 from tui_trainer.errors import Exit, TrainerError
 
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`… | head`); the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.OK
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StopNow):
         return Exit.SIGINT
 
 

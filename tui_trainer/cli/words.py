@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from tui_trainer.errors import UsageError, did_you_mean
+from tui_trainer.config.problems import suggestion
+from tui_trainer.errors import UsageError
 
 
 @dataclass
@@ -109,8 +110,7 @@ def refuse_unknown(words: Words, known: Collection[str], where: str = "tui-train
     """
     if not words.unknown:
         return
-    names = sorted(name for name in known)
-    lines = [f"--{name}{did_you_mean(name, names)}" for name in words.unknown]
+    lines = [f"--{name}{suggestion(name, sorted(known))}" for name in words.unknown]
     raise UsageError(
         "unknown option" if len(lines) == 1 else "unknown options", "\n  ".join(lines), f"{where} shows every option"
     )

@@ -45,7 +45,7 @@ def read_idx(path: Path, dims: int | None = None) -> NDArray[Any]:
         with gzip.open(path) if zipped else open(path, "rb") as file:
             dtype, shape, header = _header(path, file)  # type: ignore[arg-type]
             if dims is not None and len(shape) != dims:
-                raise _bad(path, f"has {len(shape)} dimensions {shape} where {dims} were expected")
+                raise _bad(path, f"has the shape {shape}; {dims} dimensions were expected")
             expected = math.prod(shape) * dtype.itemsize
             data = _values(file, expected)  # type: ignore[arg-type]
     except EOFError as error:

@@ -29,9 +29,12 @@ class Waiting:
         seconds: time inside `next` so far.
     """
 
-    def __init__(self, batches: Iterable[Any], samples: int = 0, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, batches: Iterable[Any], samples: int = 0, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._batches = iter(batches)
         self._clock = clock
+        self._peeked: list[Any] = []
         self.samples = samples
         self.seconds = 0.0
 
@@ -39,14 +42,26 @@ class Waiting:
         return self
 
     def __next__(self) -> Any:
-        begin = self._clock()
-        try:
-            batch = next(self._batches)
-        finally:
-            self.seconds += self._clock() - begin
+        batch = self._peeked.pop() if self._peeked else self._next()
         with suppress(TypeError):
             self.samples += first_length(batch)
         return batch
+
+    def _next(self) -> Any:
+        begin = self._clock()
+        try:
+            return next(self._batches)
+        finally:
+            self.seconds += self._clock() - begin
+
+    def at_end(self) -> bool:
+        """Whether there is no further batch. Fetches it: for loaders that can't tell their length."""
+        if not self._peeked:
+            try:
+                self._peeked.append(self._next())
+            except StopIteration:
+                return True
+        return False
 
 
 def batch_looper(
@@ -100,7 +115,7 @@ def test_batch_looper(
     model: nn.Module,
     forward: Forward,
     meter: Meter,
-    after_window: Callable[[int], bool] | None = None,
+    after_window: Callable[[int], bool] | None = None,  # noqa: PT028 (no test, whatever its name)
 ) -> dict[str, float]:
     """Measure a split: no gradient, evaluation mode; the model's mode comes back as it was.
 

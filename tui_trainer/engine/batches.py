@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +15,28 @@ def to_device(batch: Any, device: torch.device) -> Any:
     """Move every tensor in a batch of any nesting. The container keeps its type."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
+    if callable(getattr(batch, "to", None)):
+        # A batch class that moves itself (a PackedSequence, a tokenizer's output) knows what must stay.
+        return batch.to(device)
     if isinstance(batch, dict):
-        return type(batch)({key: to_device(value, device) for key, value in batch.items()})
+        moved = {key: to_device(value, device) for key, value in batch.items()}
+        if type(batch) is dict:
+            return moved
+        # A copy keeps what a dict of another kind needs to be built, such as a default factory.
+        like = copy.copy(batch)
+        like.update(moved)
+        return like
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(to_device(part, device) for part in batch))
     if isinstance(batch, (list, tuple)):
         return type(batch)(to_device(part, device) for part in batch)
-    if hasattr(batch, "__dataclass_fields__") and not isinstance(batch, type):
-        return type(batch)(**{name: to_device(getattr(batch, name), device) for name in batch.__dataclass_fields__})
-    return batch.to(device) if hasattr(batch, "to") else batch
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        instance = copy.copy(batch)
+        for field in dataclasses.fields(batch):
+            # Also for frozen ones and for fields that the constructor does not take.
+            object.__setattr__(instance, field.name, to_device(getattr(batch, field.name), device))
+        return instance
+    return batch
 
 
 def first_length(batch: Any) -> int:
@@ -33,8 +48,8 @@ def first_length(batch: Any) -> int:
     if hasattr(batch, "shape") and len(batch.shape) > 0:
         return int(batch.shape[0])
     parts = batch.values() if isinstance(batch, Mapping) else batch
-    if hasattr(batch, "__dataclass_fields__"):
-        parts = vars(batch).values()
+    if dataclasses.is_dataclass(batch):
+        parts = [getattr(batch, field.name) for field in dataclasses.fields(batch)]
     if isinstance(parts, (str, bytes)) or not hasattr(parts, "__iter__"):
         raise TypeError("a batch holds no tensor with samples in dim 0; define count(batch) in your task")
     for part in parts:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
 
-def check(task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda name: None) -> dict[str, Any]:
+def check(
+    task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda name: None
+) -> dict[str, Any]:
     """Try a task out.
 
     Args:
@@ -26,8 +28,8 @@ def check(task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda
         on_phase: told what happens.
 
     Returns:
-        task, device, parameters, samples, steps, `metrics` of one training step and one test batch, and the seconds of
-        each phase.
+        task, device, parameters, samples, steps, `metrics` of one training step and one test batch, and the
+        seconds of each phase.
 
     Raises:
         TrainerError: what a run would fail of.
@@ -53,7 +55,13 @@ def check(task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda
         with phase("training on one batch"):
             window = itertools.islice(ready.splits.train.epoch(0), hparams.grad_accumulation)
             train_batch_looper(
-                window, ready.model, ready.forward, meter, ready.updater, hparams.grad_accumulation, lambda batches: False
+                window,
+                ready.model,
+                ready.forward,
+                meter,
+                ready.updater,
+                hparams.grad_accumulation,
+                lambda batches: False,
             )
             metrics |= {f"train/{name}": value for name, value in meter.means().items()}
         for split, loader in ready.splits.evaluated().items():

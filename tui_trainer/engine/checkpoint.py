@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -28,10 +28,15 @@ class _Hashing:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.sha256 = hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         self.sha256.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self._file.flush()
@@ -64,7 +69,11 @@ def plain(value: Any) -> Any:
 def _on_host(tensor: Tensor) -> Tensor:
     host = tensor.detach().to("cpu")
     # A view would drag its whole storage into the file.
-    return host.clone() if host.layout == torch.strided and host.untyped_storage().nbytes() > host.nbytes else host
+    return (
+        host.clone()
+        if host.layout == torch.strided and host.untyped_storage().nbytes() > host.nbytes
+        else host
+    )
 
 
 def model_state(model: torch.nn.Module) -> dict[str, Tensor]:
@@ -76,7 +85,11 @@ def model_state(model: torch.nn.Module) -> dict[str, Tensor]:
             state[name] = plain(tensor)
             continue
         strided = tensor.layout == torch.strided
-        key = (tensor.data_ptr(), *tensor.shape, *tensor.stride()) if strided and tensor.numel() else (id(tensor),)
+        key = (
+            (tensor.data_ptr(), *tensor.shape, *tensor.stride())
+            if strided and tensor.numel()
+            else (id(tensor),)
+        )
         if key not in shared:
             shared[key] = _on_host(tensor)
         state[name] = shared[key]
@@ -91,7 +104,13 @@ def _save(path: Path, value: Any) -> str:
     """
     with files.replacing(path) as file:
         hashing = _Hashing(file)
-        torch.save(value, hashing)
+        try:
+            torch.save(value, cast("IO[bytes]", hashing))
+        except RuntimeError:
+            # torch's writer hides why a write failed.
+            if hashing.error is not None:
+                raise hashing.error from None
+            raise
         return hashing.sha256.hexdigest()
 
 
@@ -100,8 +119,19 @@ def describe_tensors(state: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     rows = []
     for name, tensor in state.items():
         if isinstance(tensor, Tensor):
-            norm = float(torch.linalg.vector_norm(tensor.float())) if tensor.layout == torch.strided else math.nan
-            rows.append({"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch."), "norm": norm})
+            norm = (
+                float(torch.linalg.vector_norm(tensor.float()))
+                if tensor.layout == torch.strided
+                else math.nan
+            )
+            rows.append(
+                {
+                    "name": name,
+                    "shape": list(tensor.shape),
+                    "dtype": str(tensor.dtype).removeprefix("torch."),
+                    "norm": norm,
+                }
+            )
     return rows
 
 
@@ -144,17 +174,27 @@ def save_checkpoint(
     tag = checkpoint_tag(epoch, batch)
     layout.checkpoints.mkdir(exist_ok=True)
     model_file, state_file = layout.model_file(tag), layout.trainer_state_file(tag)
-    known = {
-        model_file.name: _save(model_file, dict(weights)),
-        state_file.name: _save(state_file, plain({"schema": SCHEMA, **trainer_state})),
-    }
-    write_object(layout.parameters_file(tag), hparams)
-    write_object(layout.tensors_file(tag), {"tensors": describe_tensors(weights)})
-    if not checkpoints.read_index(layout):
-        for path in (model_file, state_file):
-            _load(path)
-    entry = checkpoints.make_entry(layout, epoch, batch, step=step, time=time, metrics=metrics, best=best, sha256=known)
-    entries = checkpoints.add_entry(layout, entry)
+    before = checkpoints.read_index(layout)
+    try:
+        known = {
+            model_file.name: _save(model_file, dict(weights)),
+            state_file.name: _save(state_file, plain({"schema": SCHEMA, **trainer_state})),
+        }
+        write_object(layout.parameters_file(tag), hparams)
+        write_object(layout.tensors_file(tag), {"tensors": describe_tensors(weights)})
+        if not before:
+            for path in (model_file, state_file):
+                _load(path)
+        entry = checkpoints.make_entry(
+            layout, epoch, batch, step=step, time=time, metrics=metrics, best=best, sha256=known
+        )
+        entries = checkpoints.add_entry(layout, entry)
+    except BaseException:
+        if not any(known_entry["tag"] == tag for known_entry in before):
+            # Half a checkpoint is none, and on a full disk its space is needed.
+            for path in checkpoints.checkpoint_files(layout, tag):
+                path.unlink(missing_ok=True)
+        raise
     checkpoints.remove_entries(layout, checkpoints.to_delete(entries, keep))
     return entry
 
@@ -163,10 +203,14 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise FileError("checkpoint file missing", str(path), "tui-train checkpoints list RUN shows what there is") from error
+        raise FileError(
+            "checkpoint file missing", str(path), "tui-train checkpoints list RUN shows what there is"
+        ) from error
     except Exception as error:
         reason = str(error).split("\n", 1)[0]
-        raise FileError("checkpoint can't be read", f"{path}: {reason}", "resume from another one: RUN@N") from error
+        raise FileError(
+            "checkpoint can't be read", f"{path}: {reason}", "resume from another one: RUN@N"
+        ) from error
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -191,7 +235,11 @@ def load_trainer_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "schema" not in state:
         raise FileError("not a trainer state", f"{path} has no schema version")
     if state["schema"] > SCHEMA:
-        raise FileError("checkpoint of a newer version", f"{path} has schema {state['schema']}, this version reads {SCHEMA}", "update tui-trainer")
+        raise FileError(
+            "checkpoint of a newer version",
+            f"{path} has schema {state['schema']}, this version reads {SCHEMA}",
+            "update tui-trainer",
+        )
     return state
 
 
@@ -205,4 +253,8 @@ def load_into(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path)
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
         first: Iterable[str] = [line.strip() for line in str(error).splitlines()[1:4]]
-        raise FileError("checkpoint does not fit the model", f"{path}: {' '.join(first)}", "resume with the hparams it was trained with") from error
+        raise FileError(
+            "checkpoint does not fit the model",
+            f"{path}: {' '.join(first)}",
+            "resume with the hparams it was trained with",
+        ) from error

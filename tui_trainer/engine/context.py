@@ -58,7 +58,9 @@ class EpochContext:
         if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
             raise ValueError(f"log_image takes H×W or H×W×3 or H×W×4, got {pixels.shape}")
         if pixels.dtype != np.uint8:
-            pixels = (np.clip(np.nan_to_num(pixels.astype(np.float64)), 0.0, 1.0) * 255).round().astype(np.uint8)
+            pixels = (
+                (np.clip(np.nan_to_num(pixels.astype(np.float64)), 0.0, 1.0) * 255).round().astype(np.uint8)
+            )
         safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
         path = self.writer.layout.root / "media" / f"{safe}_{self.epoch}.png"
         path.parent.mkdir(exist_ok=True)

@@ -33,12 +33,19 @@ class Splits:
 
     def evaluated(self) -> dict[str, Loader]:
         """The splits to evaluate, by the name their metrics carry."""
-        return {name: loader for name, loader in (("val", self.val), ("test", self.test)) if loader is not None}
+        return {
+            name: loader for name, loader in (("val", self.val), ("test", self.test)) if loader is not None
+        }
 
     def close(self) -> None:
         for loader in (self.train, self.val, self.test):
             if loader is not None:
                 loader.close()
+
+
+_WANTED = (
+    "return a Dataset, an IterableDataset or a tuple of tensors, or (train, test) or (train, val, test) of these"
+)
 
 
 def raw_splits(task: Task, hparams: Hparams) -> tuple[Any, Any, Any]:
@@ -50,6 +57,10 @@ def raw_splits(task: Task, hparams: Hparams) -> tuple[Any, Any, Any]:
     """
     returned = task.datasets(hparams)
     parts = returned if _is_split_tuple(returned) else (returned,)
+    if parts[0] is None:
+        raise TrainerError(
+            "no data", "datasets() returned None as training set", "return a data set, or (train, test)"
+        )
     parts = tuple(_normalised(part) for part in parts)
     if len(parts) == 1:
         train, val, test = _split_off(parts[0], hparams, hparams.test_size)
@@ -61,15 +72,20 @@ def raw_splits(task: Task, hparams: Hparams) -> tuple[Any, Any, Any]:
         train, val, test = parts
     for name, part in (("training", train), ("validation", val), ("test", test)):
         if part is not None and _samples(part) == 0:
-            raise TrainerError("empty data set", f"the {name} set has no sample", "check datasets() and the split sizes")
-    if train is None:
-        raise TrainerError("no data", "datasets() returned None as training set")
+            raise TrainerError(
+                "empty data set", f"the {name} set has no sample", "check datasets() and the split sizes"
+            )
     return train, val, test
 
 
 def _is_split_tuple(returned: Any) -> bool:
     """A tuple of splits, as opposed to one split that is a tuple of tensors."""
-    return isinstance(returned, (tuple, list)) and not all(_is_array(part) for part in returned) and len(returned) in (1, 2, 3)
+    if not isinstance(returned, tuple) or all(_is_array(part) for part in returned):
+        return False
+    if len(returned) > 3:
+        kinds = ", ".join(type(part).__name__ for part in returned)
+        raise TrainerError("too many data sets", f"datasets() returned a tuple of {kinds}", _WANTED)
+    return True
 
 
 def _is_array(part: Any) -> bool:
@@ -88,15 +104,27 @@ def _normalised(part: Any) -> Any:
         if len(lengths) != 1 or any(t.dim() == 0 for t in tensors):
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
             raise TrainerError(
-                "data of different lengths", f"the tensors of a data set have shapes {shapes}", "samples go in dim 0 of each"
+                "data of different lengths",
+                f"the tensors of a data set have shapes {shapes}",
+                "samples go in dim 0 of each",
             )
         return tensors
-    if part is not None and not (hasattr(part, "__getitem__") or hasattr(part, "__iter__")):
+    if isinstance(part, tuple) or hasattr(part, "iloc"):
+        kinds = (
+            ", ".join(type(each).__name__ for each in part)
+            if isinstance(part, tuple)
+            else type(part).__name__
+        )
         raise TrainerError(
             "not a data set",
-            f"datasets() returned a {type(part).__name__}",
-            "return a Dataset, an IterableDataset or a tuple of tensors, or (train, test) of these",
+            f"datasets() returned {kinds}, where tensors or arrays are expected",
+            "make tensors of them, with samples in dim 0: torch.tensor(values)",
         )
+    indexed = hasattr(part, "__getitem__") and hasattr(part, "__len__")
+    iterated = isinstance(part, IterableDataset) or hasattr(part, "__iter__")
+    if part is not None and (isinstance(part, (str, bytes, dict)) or not (indexed or iterated)):
+        missing = " without __len__" if hasattr(part, "__getitem__") else ""
+        raise TrainerError("not a data set", f"datasets() returned a {type(part).__name__}{missing}", _WANTED)
     return part
 
 
@@ -106,9 +134,14 @@ def _tensor(array: Any) -> Tensor:
     if array.dtype == np.float64:
         # NumPy's default float is no model's; a task that wants float64 returns tensors.
         array = array.astype(np.float32)
+    elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        # torch can hold these but not gather them.
+        array = array.astype(np.int32 if array.dtype.itemsize == 2 else np.int64)
     elif array.dtype.kind not in "biuf":
         raise TrainerError(
-            "data that torch can't hold", f"an array of dtype {array.dtype} is no tensor", "encode it as numbers in datasets()"
+            "data that torch can't hold",
+            f"an array of dtype {array.dtype} is no tensor",
+            "encode it as numbers in datasets()",
         )
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
@@ -134,17 +167,24 @@ def _split_off(part: Any, hparams: Hparams, test_size: float) -> tuple[Any, Any,
         )
     splits = split_indices(samples, test_size, hparams.val_size, hparams.seed, labels=_labels(part))
     return tuple(  # type: ignore[return-value]
-        None if index is None or len(index) == 0 else _take(part, index) for index in (splits.train, splits.val, splits.test)
+        None if index is None or len(index) == 0 else _take(part, index)
+        for index in (splits.train, splits.val, splits.test)
     )
 
 
 def _labels(part: Any) -> np.ndarray[Any, Any] | None:
     """Class indices to stratify by, where the data plainly have them."""
     found = part[-1] if isinstance(part, tuple) and len(part) > 1 else getattr(part, "targets", None)
-    if found is None or isinstance(part, tuple) and found.is_floating_point():
+    if found is None or (isinstance(part, tuple) and found.is_floating_point()):
         return None
-    labels = np.asarray(found)
-    return labels if labels.ndim == 1 and labels.dtype.kind in "biu" and len(labels) == _samples(part) else None
+    try:
+        labels = np.asarray(found.cpu() if isinstance(found, Tensor) else found)
+    except (TypeError, ValueError):
+        return None
+    if labels.ndim != 1 or labels.dtype.kind not in "biu" or len(labels) != _samples(part):
+        return None
+    # Where most values occur once they are numbers (ages, ids), not classes.
+    return labels if 2 * len(np.unique(labels)) <= len(labels) else None
 
 
 def _take(part: Any, index: np.ndarray[Any, Any]) -> Any:
@@ -162,7 +202,10 @@ def has_batchnorm(model: nn.Module) -> bool:
 def build_loaders(
     task: Task, hparams: Hparams, parts: tuple[Any, Any, Any], model: nn.Module, device: torch.device
 ) -> Splits:
-    """Build the loaders of `raw_splits`' parts. The model decides whether a last batch of one sample is joined."""
+    """Build the loaders of `raw_splits`' parts.
+
+    The model decides whether a last batch of one sample is joined.
+    """
     train, val, test = parts
     resident = _fits(parts, device)
 
@@ -170,12 +213,13 @@ def build_loaders(
         if part is None:
             return None
         limit = hparams.overfit_batches
-        own = task.dataloader(hparams, part, training)
+        whole = training or limit > 0
+        # What is overfitted must be what is tested, so both come from the same kind of loader.
+        own = task.dataloader(hparams, part, whole)
         if own is not None:
             return ForeignLoader(own, hparams.seed, device, limit)
-        whole = training or limit > 0
         size = hparams.batch_size if whole else hparams.eval_batch_size or hparams.batch_size
-        collate = getattr(part, "collate_fn", None)
+        collate = _collate(part)
         if isinstance(part, IterableDataset):
             workers = hparams.num_workers if isinstance(hparams.num_workers, int) else 0
             own = DataLoader(part, batch_size=size, num_workers=workers, collate_fn=collate)
@@ -197,9 +241,17 @@ def build_loaders(
     return Splits(loader, build(val, False), build(test, False))
 
 
+def _collate(part: Any) -> Any:
+    """A data set's own `collate_fn`, also when a part of it was split off."""
+    while isinstance(part, Subset) and not hasattr(part, "collate_fn"):
+        part = part.dataset
+    return getattr(part, "collate_fn", None)
+
+
 def _fits(parts: tuple[Any, Any, Any], device: torch.device) -> bool:
     tensors = [t for part in parts if isinstance(part, tuple) for t in part]
     if device.type != "cuda":
         return True
     needed = sum(t.numel() * t.element_size() for t in tensors)
-    return needed <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(needed <= RESIDENT_SHARE * free)

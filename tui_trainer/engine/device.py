@@ -47,14 +47,24 @@ def choose_device(wanted: str) -> Device:
         return _cpu("as asked")
     if kind == "cuda":
         if not torch.cuda.is_available():
-            why = "this torch build has no CUDA" if torch.version.cuda is None else "torch finds no usable NVIDIA GPU"
-            raise UsageError("no such device", f"{wanted}: {why}", "--device auto; tui-train doctor says what is wrong")
+            why = (
+                "this torch build has no CUDA"
+                if torch.version.cuda is None
+                else "torch finds no usable NVIDIA GPU"
+            )
+            raise UsageError(
+                "no such device", f"{wanted}: {why}", "--device auto; tui-train doctor says what is wrong"
+            )
         return _cuda(int(index) if index else None)
     if kind == "mps" and torch.backends.mps.is_available():
         return Device(torch.device("mps"), "Apple GPU", "as asked")
     if kind == "xpu" and torch.xpu.is_available() and int(index or 0) < torch.xpu.device_count():
-        return Device(torch.device("xpu", int(index or 0)), torch.xpu.get_device_name(int(index or 0)), "as asked")
-    raise UsageError("no such device", f"{wanted} is not available on this machine", "--device auto takes what is there")
+        return Device(
+            torch.device("xpu", int(index or 0)), torch.xpu.get_device_name(int(index or 0)), "as asked"
+        )
+    raise UsageError(
+        "no such device", f"{wanted} is not available on this machine", "--device auto takes what is there"
+    )
 
 
 def _cpu(why: str) -> Device:
@@ -66,7 +76,9 @@ def _cuda(index: int | None) -> Device:
     count = torch.cuda.device_count()
     if index is not None and index >= count:
         have = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
-        raise UsageError("no such device", f"cuda:{index}: this machine has {have}", "--device auto takes the freest")
+        raise UsageError(
+            "no such device", f"cuda:{index}: this machine has {have}", "--device auto takes the freest"
+        )
     memory = {k: free_total for k in range(count) if (free_total := _memory_by_nvml(k)) is not None}
     if index is None:
         # Asking torch would open a context (some 500 MB) on every GPU, so NVML ranks them.
@@ -113,13 +125,23 @@ def check_precision(precision: str, device: torch.device) -> None:
     if precision == "float32":
         return
     dtype = getattr(torch, precision)
-    lacks = device.type == "cuda" and dtype is torch.bfloat16 and not torch.cuda.is_bf16_supported(including_emulation=False)
+    lacks = (
+        device.type == "cuda"
+        and dtype is torch.bfloat16
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    )
     if not lacks:
         try:
             with torch.autocast(device.type, dtype=dtype), torch.no_grad():
-                probe = torch.nn.functional.linear(torch.ones(2, 2, device=device), torch.ones(2, 2, device=device))
+                probe = torch.nn.functional.linear(
+                    torch.ones(2, 2, device=device), torch.ones(2, 2, device=device)
+                )
             lacks = probe.dtype is not dtype
         except (RuntimeError, ValueError):
             lacks = True
     if lacks:
-        raise UsageError("precision not supported", f"{device} can't compute in {precision}", "--precision float32 works everywhere")
+        raise UsageError(
+            "precision not supported",
+            f"{device} can't compute in {precision}",
+            "--precision float32 works everywhere",
+        )

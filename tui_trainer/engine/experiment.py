@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,9 +18,9 @@ from tui_trainer.engine.batch_looper import Waiting, test_batch_looper, train_ba
 from tui_trainer.engine.context import EpochContext
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
-from tui_trainer.engine.prepare import Prepared, prepare
-from tui_trainer.engine.rows import RowLogger
-from tui_trainer.errors import TrainerError, UsageError
+from tui_trainer.engine.prepare import prepare
+from tui_trainer.engine.rows import NONFINITE_HINT, RowLogger
+from tui_trainer.errors import TrainerError, UsageError, did_you_mean
 from tui_trainer.runs.checkpoints import Entry
 from tui_trainer.runs.writer import RunWriter
 
@@ -39,6 +39,8 @@ class Progress:
         samples: training samples seen in the unfinished epoch.
         seconds: time spent, by earlier processes of this run.
         epoch_seconds: time spent in the unfinished epoch, by earlier processes.
+        evaluation_due: a stop cut an evaluation inside the epoch off; it comes first when training goes on.
+        lr: learning rate of the latest step.
     """
 
     epoch: int = 0
@@ -47,6 +49,8 @@ class Progress:
     samples: int = 0
     seconds: float = 0.0
     epoch_seconds: float = 0.0
+    evaluation_due: bool = False
+    lr: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,12 @@ class Experiment:
         stop: polled at step boundaries.
         resume: the checkpoint to go on from.
         on_device: called once the device is chosen.
+
+    Attributes:
+        progress: where training is.
+        metrics: of the latest epoch or evaluation.
+        latest: the latest value of each metric.
+        best: {metric, value, epoch} of the best evaluation; None before the first.
     """
 
     def __init__(
@@ -84,10 +94,12 @@ class Experiment:
         self.stop = stop
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
+        self.latest: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
         self._resume = resume
         self._on_device = on_device
         self._saved_at: tuple[int, int] | None = None
+        self._evaluated_at: int | None = None
         self._eval_every = Every.parse(hparams.eval_every)
         self._save_every = Every.parse(hparams.checkpoint_every)
 
@@ -125,7 +137,9 @@ class Experiment:
             with self._phase("loading the checkpoint"):
                 self._restore(self._resume)
         splits = ("train", *ready.splits.evaluated())
-        directions = {f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits}
+        directions = {
+            f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits
+        }
         facts = {
             "run_dir": str(self.writer.layout.root.absolute()),
             "task": self.task.name,
@@ -154,6 +168,8 @@ class Experiment:
         self._batches = Waiting(ready.splits.train.epoch(progress.epoch, progress.batch), progress.samples)
         self.writer.event("epoch_start", epoch=progress.epoch + 1, step=progress.step)
         self._rows.begin(progress.samples)
+        if progress.evaluation_due:
+            self._evaluate_midway()
         train_batch_looper(
             self._batches,
             ready.model,
@@ -164,20 +180,28 @@ class Experiment:
             self._after_window,
         )
         if progress.batch == 0:
-            raise TrainerError("empty data set", "the training loader yields no batch", "check datasets() or dataloader()")
+            raise TrainerError(
+                "empty data set",
+                f"the training loader yields no batch in epoch {progress.epoch + 1}",
+                "check datasets() or dataloader(); a generator can be read only once, a list or a loader often",
+            )
         self._flush_rows()
         return not self._left_early
 
     def _after_window(self, batches: int) -> bool:
         """Called at each step boundary. False leaves the epoch here."""
         progress = self.progress
+        if progress.step == 0:
+            self._check_monitor()
         progress.step += 1
         progress.batch += batches
         progress.samples = self._batches.samples
         self.stop.saves = True
+        progress.lr = float(self._ready.optimizer.param_groups[0]["lr"])
         self._ready.schedule.after_step()
         self._rows.step(self._place, self._batches.samples, self._batches.seconds)
-        if progress.batch == self._ready.splits.train.batches:
+        known = self._ready.splits.train.batches
+        if progress.batch == known or (known is None and self._batches.at_end()):
             # What is due here is done at the epoch's end.
             return True
         if self._due(self._eval_every, self._last_evaluation) and self._ready.splits.evaluated():
@@ -188,23 +212,35 @@ class Experiment:
         return not self._left_early
 
     def _end_epoch(self) -> None:
-        """Evaluate, record and save a finished epoch."""
+        """Evaluate, record and save a finished epoch.
+
+        A stop during the evaluation leaves the epoch before it, so that a resumed run evaluates what this one
+        would have.
+        """
         progress, batches = self.progress, self._batches
         training_seconds = time.perf_counter() - self._epoch_began
-        self.metrics = {f"train/{name}": value for name, value in self._meter.means().items()}
+        metrics = {f"train/{name}": value for name, value in self._meter.means().items()}
         rate = (batches.samples - self._samples_before) / max(training_seconds, 1e-9)
-        lr = self._lr()
+        before = replace(progress)
         progress.epoch, progress.batch, progress.samples = progress.epoch + 1, 0, 0
         evaluated = self._evaluation_due()
         if evaluated:
-            self.metrics |= self._evaluate()
-        improved = (evaluated or not self._ready.splits.evaluated()) and self._judge(progress.epoch)
+            tested = self._evaluate()
+            if tested is None:
+                self.progress = before
+                return
+            metrics |= tested
+        self.metrics = metrics
+        improved = (evaluated or self._monitors_training()) and self._judge(progress.epoch)
         self._call_hook()
+        self.latest |= self.metrics
         seconds = progress.epoch_seconds + time.perf_counter() - self._epoch_began
         progress.epoch_seconds = 0.0
         place = {"epoch": progress.epoch, "step": progress.step}
-        timing = {"lr": lr, "seconds": seconds, "samples_per_s": rate}
-        self.writer.event("epoch_end", **place, metrics=self.metrics, **timing, best=self.best, improved=improved)
+        timing = {"lr": progress.lr, "seconds": seconds, "samples_per_s": rate}
+        self.writer.event(
+            "epoch_end", **place, metrics=self.metrics, **timing, best=self.best, improved=improved
+        )
         due = self._save_every.due_epoch(progress.epoch) or self._due(self._save_every, self._last_save)
         if due or (improved and self._save_every.amount > 0):
             self._save(best=improved)
@@ -247,23 +283,47 @@ class Experiment:
         every = self._eval_every
         if every.amount == 0 or not self._ready.splits.evaluated():
             return False
-        # The last epoch is always measured: a run's result must not depend on the interval.
-        return every.due_epoch(self.progress.epoch) or self._due(every, self._last_evaluation) or self._ending() is not None
+        if every.due_epoch(self.progress.epoch) or self._due(every, self._last_evaluation):
+            return True
+        # A run that finishes is always measured: its result must not depend on the interval.
+        ending = self._ending()
+        return ending is not None and ending.status == "finished"
 
-    def _evaluate(self) -> dict[str, float]:
-        """Metrics of the evaluated splits. Training goes on as if it had not happened."""
+    def _evaluate(self) -> dict[str, float] | None:
+        """Metrics of the evaluated splits; None if a stop was asked for on the way.
+
+        Training goes on as if it had not happened.
+        """
+        ready = self._ready
+
+        def goes_on(_: int = 0) -> bool:
+            return self.stop.reason is None
+
         metrics: dict[str, float] = {}
-        with rng.preserved(self._ready.device.torch):
-            for split, loader in self._ready.splits.evaluated().items():
-                means = test_batch_looper(loader.epoch(0), self._ready.evaluated_model, self._ready.forward, self._eval_meter)
+        with rng.preserved(ready.device.torch):
+            for split, loader in ready.splits.evaluated().items():
+                if not goes_on():
+                    return None
+                batches = loader.epoch(0)
+                means = test_batch_looper(
+                    batches, ready.evaluated_model, ready.forward, self._eval_meter, goes_on
+                )
                 metrics |= {f"{split}/{name}": value for name, value in means.items()}
         self._last_evaluation = time.perf_counter()
-        return metrics
+        return metrics if goes_on() else None
 
     def _evaluate_midway(self) -> None:
+        """Evaluate at a step boundary inside an epoch, and save what is due there."""
+
         def evaluate() -> None:
             trained = {f"train/{name}": value for name, value in self._meter.means().items()}
-            self.metrics = {**trained, **self._evaluate()}
+            tested = self._evaluate()
+            self.progress.evaluation_due = tested is None
+            if tested is None:
+                return
+            self._evaluated_at = self.progress.step
+            self.metrics = {**trained, **tested}
+            self.latest |= self.metrics
             epoch = self.progress.epoch + 1
             improved = self._judge(epoch)
             place = {"epoch": epoch, "step": self.progress.step}
@@ -273,12 +333,31 @@ class Experiment:
 
         self._between_steps(evaluate)
 
+    def _monitors_training(self) -> bool:
+        """Whether the monitored metric needs no evaluation."""
+        return self._ready.monitor.metric.startswith("train/")
+
+    def _check_monitor(self) -> None:
+        """Refuse a monitored training metric that the first step did not show: an epoch later is too late."""
+        metric = self._ready.monitor.metric
+        shown = [f"train/{name}" for name in self._meter.names]
+        if self._monitors_training() and metric not in shown:
+            raise self._no_such_metric(shown)
+
+    def _no_such_metric(self, shown: Iterable[str]) -> UsageError:
+        known, metric = sorted(shown), self._ready.monitor.metric
+        near = did_you_mean(metric, known)
+        return UsageError(
+            "wrong hparams",
+            f'monitor: this task has no metric "{metric}"{near}',
+            f"metrics: {', '.join(known)}",
+        )
+
     def _judge(self, epoch: int) -> bool:
         """Take the latest metrics as an evaluation. True if it is the best so far."""
         monitor = self._ready.monitor
         if monitor.metric not in self.metrics:
-            known = ", ".join(sorted(self.metrics))
-            raise UsageError("wrong hparams", f'monitor: this task has no metric "{monitor.metric}"', f"metrics: {known}")
+            raise self._no_such_metric(self.metrics)
         value = self.metrics[monitor.metric]
         self._ready.schedule.after_evaluation(value)
         improved = monitor.update(value, epoch)
@@ -293,11 +372,18 @@ class Experiment:
         training = model.training
         model.eval()
         context = EpochContext(
-            model, self.hparams, ready.device.torch, progress.epoch, progress.step, self.metrics, self.writer
+            model,
+            self.hparams,
+            ready.device.torch,
+            progress.epoch,
+            progress.step,
+            dict(self.metrics),
+            self.writer,
         )
         try:
             with rng.preserved(ready.device.torch), torch.no_grad():
                 self.task.on_epoch_end(context)
+            self.metrics = {str(name): float(value) for name, value in context.metrics.items()}
         except Exception as error:
             # An epoch's work is worth more than its decoration.
             self._alert("warning", "on_epoch_end failed", f"{type(error).__name__}: {error}")
@@ -311,14 +397,20 @@ class Experiment:
         progress = self.progress
         if self._saved_at == (progress.epoch, progress.batch) or progress.step == 0:
             return
-        if progress.batch and ending.status == "finished" and self._ready.splits.evaluated() and self._eval_every.amount:
+        measured = self._evaluated_at == progress.step or not self._ready.splits.evaluated()
+        if progress.batch and ending.status == "finished" and self._eval_every.amount and not measured:
             self._evaluate_midway()
         if self._saved_at != (progress.epoch, progress.batch):
             self._save()
 
     def _save(self, best: bool = False) -> None:
-        """Save a checkpoint. What can't be written is an alert: training is worth more than one save."""
+        """Save a checkpoint. What can't be written is an alert: training is worth more than one save.
+
+        Raises:
+            TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
+        """
         progress = self.progress
+        self._check_weights()
         begin = time.perf_counter()
         try:
             # The record must reach the disk first: the checkpoint says how much of it is valid.
@@ -345,6 +437,15 @@ class Experiment:
         cost = {"size": entry["size"], "seconds": self._last_save - begin}
         self.writer.event("checkpoint", **place, path=self._model_path(entry), best=best, **cost)
 
+    def _check_weights(self) -> None:
+        for name, parameter in self._ready.model.named_parameters():
+            if parameter.is_floating_point() and not bool(torch.isfinite(parameter.detach()).all()):
+                raise TrainerError(
+                    "weights are not finite",
+                    f"after step {self.progress.step}, {name} holds NaN or infinite values",
+                    NONFINITE_HINT,
+                )
+
     def _trainer_state(self) -> dict[str, Any]:
         ready, progress = self._ready, self.progress
         place = asdict(progress) | {"seconds": self._seconds()}
@@ -360,6 +461,7 @@ class Experiment:
             "meter": self._meter.state_dict() if progress.batch else None,
             "monitor": ready.monitor.state_dict(),
             "metrics": self.metrics,
+            "latest": self.latest,
             "record": self.writer.position(),
         }
 
@@ -388,7 +490,7 @@ class Experiment:
         if ready.monitor.exhausted:
             ready.monitor.restart_patience()
         self.best = ready.monitor.best()
-        self.metrics = dict(state["metrics"])
+        self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
             self._meter.load_state_dict(state["meter"])
@@ -419,13 +521,10 @@ class Experiment:
     def _seconds(self) -> float:
         return self.progress.seconds + time.perf_counter() - self._began
 
-    def _lr(self) -> float:
-        return float(self._ready.optimizer.param_groups[0]["lr"])
-
     def _place(self) -> dict[str, float]:
         progress, batches = self.progress, self._ready.splits.train.batches
         epoch = progress.epoch + (progress.batch / batches if batches else math.nan)
-        return {"step": progress.step, "epoch": epoch, "lr": self._lr()}
+        return {"step": progress.step, "epoch": epoch, "lr": progress.lr}
 
     def _flush_rows(self) -> None:
         self._rows.flush(self._place, self._batches.samples, self._batches.seconds)

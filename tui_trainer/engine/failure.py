@@ -20,7 +20,9 @@ def explain(error: BaseException) -> TrainerError:
     text = str(error).strip().split("\n", 1)[0] or "no message"
     if kind == "OutOfMemoryError" or isinstance(error, MemoryError):
         return TrainerError(
-            "out of memory", f"{text}{where}", "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less"
+            "out of memory",
+            f"{text}{where}",
+            "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less",
         )
     frame = user_frame(error)
     at = f" ({frame.filename}:{frame.lineno})" if frame is not None else ""
@@ -44,17 +46,23 @@ def user_traceback(error: BaseException) -> str | None:
 
 
 def _is_library(filename: str) -> bool:
-    return filename.startswith((_OURS, "<")) or "site-packages" in filename or f"{Path(traceback.__file__).parent}" in filename
+    return (
+        filename.startswith((_OURS, "<"))
+        or "site-packages" in filename
+        or f"{Path(traceback.__file__).parent}" in filename
+    )
 
 
 def _hint(kind: str, text: str) -> str:
     lower = text.lower()
     if "shapes cannot be multiplied" in lower or "size mismatch" in lower or "expected input" in lower:
-        return "the model's input or output size does not fit the data: compare shapes in datasets() and model()"
+        return (
+            "the model's input or output size does not fit the data: compare shapes in datasets() and model()"
+        )
     if "out of bounds" in lower or "out of range" in lower:
         return "a class index is as large as the number of outputs, or an index lies outside of a table"
     if "dtype" in lower or "scalar type" in lower or "same type" in lower:
-        return "inputs and weights, or outputs and targets, have different dtypes: float32 inputs and int64 classes are usual"
+        return "inputs and weights, or outputs and targets, differ in dtype; usual: float32 inputs, int64 classes"
     if "same device" in lower:
         return "a tensor was created on another device: use inputs.device in the model"
     if kind == "NotImplementedError":

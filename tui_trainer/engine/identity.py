@@ -51,13 +51,21 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     with suppress(OSError, subprocess.SubprocessError):
         commit = _git(folder, "rev-parse", "HEAD")
         if commit:
-            return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+            return {
+                "commit": commit,
+                "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no")),
+            }
     return None
 
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, stdin=subprocess.DEVNULL, check=False
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=5,
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
     return done.stdout.strip() if done.returncode == 0 else ""
 

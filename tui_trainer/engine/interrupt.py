@@ -20,10 +20,12 @@ class StopRequest:
     Attributes:
         reason: who asked, for example "SIGINT"; None while nobody has.
         saves: there is trained state worth saving, so a signal only leaves its wish. Set by the loop.
+        leaving: the loop is over and the record is being closed, so there is nothing left to interrupt.
     """
 
     reason: str | None = None
     saves: bool = False
+    leaving: bool = False
 
     def request(self, reason: str) -> None:
         """Ask for the stop. The first reason stays."""
@@ -54,10 +56,12 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
 
     def handle(number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if stop.reason is not None or not stop.saves:
-            stop.request(name)
-            raise StopNow(name)
+        now = stop.reason is not None or not stop.saves
         stop.request(name)
+        if now and not stop.leaving:
+            # Once is enough: an impatient third Ctrl-C must not tear the end of the record.
+            stop.leaving = True
+            raise StopNow(name)
 
     # A disposition of "ignore" was set on purpose (nohup, a background job of a plain shell) and stays.
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]

@@ -1,6 +1,6 @@
 """Starting a run: the run directory, signals, the record of how it ended. Light to import.
 
-`train` is the Python API; the command line and the app go through `launch`, which is the same without defaults.
+`train` is the Python API; the command line and the app go through `launch`, the same without defaults.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from tui_trainer.engine.experiment import Experiment
+    from tui_trainer.engine.system import SystemSampler
     from tui_trainer.runs.checkpoints import Entry
     from tui_trainer.tasks.base import Task
 
@@ -112,7 +113,9 @@ def train(
             raise HparamsError(f"wrong hparams for {task.name}", problems)
         hparams = checked
     if not isinstance(hparams, task.hparams_class):
-        raise UsageError("wrong hparams", f"expected {task.hparams_class.__name__}, got {type(hparams).__name__}")
+        raise UsageError(
+            "wrong hparams", f"expected {task.hparams_class.__name__}, got {type(hparams).__name__}"
+        )
     return launch(
         task,
         hparams,
@@ -144,13 +147,13 @@ def launch(
         run_name: a human name beside the id.
         command: what was typed, for the record.
         resume: go on with this run instead of starting one.
-        watch: called with the run directory and its writer; a context that shows the run. It is left when the record is
-            complete and before a failed start is cleared away.
+        watch: called with the run directory and its writer; a context that shows the run. It is left when the
+            record is complete and before a failed start is cleared away.
         stop: polled at step boundaries; signals ask through it too.
 
     Raises:
-        TrainerError: what went wrong. A start that failed before its first step leaves no run directory behind,
-            unless `run_dir` was given.
+        TrainerError: what went wrong. A start that failed before its first step leaves no run directory
+            behind, unless `run_dir` was given.
     """
     stop = stop or StopRequest()
     writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume)
@@ -183,7 +186,10 @@ def _open(
         layout = RunLayout(run_dir) if run_dir is not None else create_run_dir(runs_dir, task.name)
     except OSError as error:
         raise TrainerError(
-            "runs folder can't be written", f"{runs_dir}: {error.strerror}", "--runs-dir DIR chooses another", Exit.FILE
+            "runs folder can't be written",
+            f"{runs_dir}: {error.strerror}",
+            "--runs-dir DIR chooses another",
+            Exit.FILE,
         ) from error
     writer = RunWriter.create(layout, facts, values)
     source = keep_task_source(task, layout)
@@ -206,13 +212,15 @@ def _train(
     task: Task, hparams: Hparams, writer: RunWriter, stop: StopRequest, resume: ResumePoint | None
 ) -> Result | TrainerError:
     """Run the experiment and close its record, however it ends."""
-    from tui_trainer.engine.system import SystemSampler
-
-    sampler = SystemSampler(writer)
-    sampler.start()
+    sampler: SystemSampler | None = None
     experiment: Experiment | None = None
     error: TrainerError | None = None
     try:
+        # Imports belong inside: a signal may come in the middle of one.
+        from tui_trainer.engine.system import SystemSampler
+
+        sampler = SystemSampler(writer)
+        sampler.start()
         for notice in resume.notices if resume else ():
             writer.event("alert", level="warning", title="bad checkpoint passed over", message=notice)
         begin = time.perf_counter()
@@ -220,8 +228,11 @@ def _train(
         from tui_trainer.engine.experiment import Experiment
 
         writer.event("phase", name="importing torch", seconds=time.perf_counter() - begin)
-        experiment = Experiment(task, hparams, writer, stop, resume.entry if resume else None, sampler.watch_device)
+        experiment = Experiment(
+            task, hparams, writer, stop, resume.entry if resume else None, sampler.watch_device
+        )
         ending = experiment.run()
+        stop.leaving = True
         status, reason = ending.status, ending.reason
     except (StopNow, KeyboardInterrupt) as interrupt:
         status, reason = "stopped", getattr(interrupt, "reason", "SIGINT")
@@ -232,12 +243,14 @@ def _train(
         status, reason = "failed", str(error)
         writer.event("alert", level="error", title=error.title, message=error.message, hint=error.hint)
     finally:
-        # Nothing may follow `run_end`.
-        sampler.stop()
+        stop.leaving = True
+        if sampler is not None:
+            # Nothing may follow `run_end`.
+            sampler.stop()
     result = Result(writer.run_id, writer.layout.root, status, 0, 0, reason=reason)
     if experiment is not None:
-        place = {"epochs": experiment.progress.epoch, "steps": experiment.progress.step}
-        result = replace(result, **place, metrics=experiment.metrics, best=experiment.best)
+        epochs, steps = experiment.progress.epoch, experiment.progress.step
+        result = replace(result, epochs=epochs, steps=steps, metrics=experiment.latest, best=experiment.best)
     facts = {"epochs": result.epochs, "steps": result.steps, "best": result.best, "metrics": result.metrics}
     writer.event("run_end", status=status, reason=reason, **facts)
     writer.sync()

@@ -1,7 +1,7 @@
 """Three ways to yield batches on the device, behind one interface.
 
-Tensors and arrays stay on the device and are gathered a batch at a time; data sets go through a DataLoader whose
-order and item randomness come from the seed; a user's own loader is taken as it is.
+Tensors and arrays stay on the device and are gathered a batch at a time; data sets go through a DataLoader
+whose order and item randomness come from the seed; a user's own loader is taken as it is.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class TensorLoader:
         resident: keep the tensors on the device; False: gather on the host and move each batch.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], plan: BatchPlan, device: torch.device, resident: bool) -> None:
+    def __init__(
+        self, tensors: Sequence[Tensor], plan: BatchPlan, device: torch.device, resident: bool
+    ) -> None:
         self._tensors = tuple(t.to(device) if resident else t for t in tensors)
         self._plan = plan
         self._device = device
@@ -101,7 +103,9 @@ def _quiet_worker(_: int) -> None:
 class DatasetLoader:
     """Batches of a map-style data set through a DataLoader."""
 
-    def __init__(self, dataset: Any, plan: BatchPlan, device: torch.device, workers: int, collate: Any = None) -> None:
+    def __init__(
+        self, dataset: Any, plan: BatchPlan, device: torch.device, workers: int, collate: Any = None
+    ) -> None:
         self._sampler = PlanSampler(plan)
         self._device = device
         self.samples: int | None = plan.samples
@@ -133,8 +137,9 @@ class DatasetLoader:
 class ForeignLoader:
     """A user's own DataLoader or iterable, or an IterableDataset: taken as it is.
 
-    It draws random numbers from a stream of its own, seeded by (seed, epoch), so its order does not depend on the
-    model. It knows no positions: going on in mid-epoch replays the epoch's first batches without training on them.
+    It draws random numbers from a stream of its own, seeded by (seed, epoch), so its order does not depend on
+    the model. It knows no positions: going on in mid-epoch replays the epoch's first batches without training
+    on them.
     """
 
     def __init__(self, batches: Iterable[Any], seed: int, device: torch.device, limit: int = 0) -> None:
@@ -149,11 +154,17 @@ class ForeignLoader:
             self.batches = min(limit, self.batches)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        if self._limit:
+            # The same few batches in every epoch.
+            epoch = 0
         stream = rng.Stream(rng.mix(self._seed, epoch))
-        # A torch sampler with a generator of its own would go on where the last epoch ended.
-        generator = getattr(self._iterable, "generator", None)
-        if isinstance(generator, torch.Generator):
-            generator.manual_seed(rng.mix(self._seed, epoch))
+        for part in _drawing_parts(self._iterable):
+            # A generator of its own would go on where the last epoch ended.
+            generator = getattr(part, "generator", None)
+            if isinstance(generator, torch.Generator):
+                generator.manual_seed(rng.mix(self._seed, epoch))
+            if callable(getattr(part, "set_epoch", None)):
+                part.set_epoch(epoch)
         with stream:
             batches = iter(self._iterable)
         number = 0
@@ -169,6 +180,13 @@ class ForeignLoader:
 
     def close(self) -> None:
         self._iterable = ()
+
+
+def _drawing_parts(loader: Any) -> list[Any]:
+    """A user's loader and the samplers inside it: whatever may draw the order of an epoch."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    parts = [loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)]
+    return [part for part in parts if part is not None]
 
 
 def _length(sized: Any) -> int | None:

@@ -1,7 +1,7 @@
 """Adding up a split's metrics without waiting for the device.
 
-Each batch writes its scalars into one row of a small buffer on the device. When a row of the record is due (or
-the buffer is full) the filled part travels to the host with a non-blocking copy and is read later, so no
+Each batch writes its scalars into one row of a small buffer on the device. When a row of the record is due
+(or the buffer is full) the filled part travels to the host with a non-blocking copy and is read later, so no
 step waits. All sums are float64 on the host, so a checkpoint can hold them as plain numbers.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,33 @@ import torch
 from torch import Tensor
 
 from tui_trainer.engine.metrics import Mean, Reducer
+from tui_trainer.errors import TrainerError
 
 CAPACITY = 256
+
+_COUNT = 0
+"""The buffer's first column: counts that are tensors."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Which metrics a batch has, and the buffer's columns they go to.
+
+    Batches of one epoch may differ in this (a metric that only some of them have).
+    """
+
+    names: frozenset[str]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """Rows on their way to the host; `ready` says when they have arrived, None: they have."""
+
+    rows: Tensor
+    ready: torch.cuda.Event | None
+    counts: list[int | None]
+    layouts: list[_Layout]
 
 
 class Meter:
@@ -31,28 +57,35 @@ class Meter:
     def __init__(self, device: torch.device, capacity: int = CAPACITY) -> None:
         self._device = device
         self._capacity = capacity
-        self._names: list[tuple[str, int]] = []
         self._cells: list[list[Tensor]] = []
-        self._pending: tuple[Tensor, torch.cuda.Event | None, list[int]] | None = None
         self.reset()
 
     def reset(self) -> None:
         """Start an epoch."""
         self._filled = 0
-        self._counts: list[int] = []
-        self._pending = None
-        self._finish: dict[str, Reducer] = {}
-        self._count = 0.0
+        self._counts: list[int | None] = []
+        self._rows: list[_Layout] = []
+        self._pending: _Transfer | None = None
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._columns: dict[str, slice] = {}
+        self._reducers: dict[str, Reducer] = {}
         self._totals: dict[str, list[float]] = {}
+        self._weights: dict[str, float] = {}
+        self._restored: dict[str, float] = {}
         self.clear_window()
 
     def clear_window(self) -> None:
         """Start a window: what the next row of the record tells about."""
-        self._window_count = 0.0
         self._window_sums: dict[str, float] = {}
+        self._window_weights: dict[str, float] = {}
         self._window_min = math.inf
         self._window_max = -math.inf
         self.window_nonfinite = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Metrics that batches of this epoch had."""
+        return list(self._columns)
 
     def add(self, values: Mapping[str, Tensor | Reducer], count: int | Tensor) -> None:
         """Take one batch's values.
@@ -60,52 +93,63 @@ class Meter:
         Args:
             values: "loss" and metrics, each a scalar tensor (a mean by count) or a reducer.
             count: what the batch's means are taken over.
+
+        Raises:
+            TrainerError: a value is no scalar.
         """
+        layout = self._layouts.get(tuple(values)) or self._open(values)
         tensors: list[Tensor] = []
         for value in values.values():
             if isinstance(value, Tensor):
                 tensors.append(value)
             else:
                 tensors.extend(value.values)
+        cells = self._cells[self._filled]
+        targets = [cells[column] for column in layout.columns]
         if isinstance(count, Tensor):
             tensors.append(count)
-            self._counts.append(-1)
+            targets.append(cells[_COUNT])
+            self._counts.append(None)
         else:
             self._counts.append(count)
-        if len(self._finish) != len(values) or self._finish.keys() != values.keys():
-            self._open(values, len(tensors))
-        elif len(tensors) > len(self._cells[0]):
-            self._widen(len(tensors))
-        torch._foreach_copy_(self._cells[self._filled][: len(tensors)], [t.detach() for t in tensors])
+        torch._foreach_copy_(
+            targets, [t.detach() if t.dim() == 0 else t.detach().reshape(()) for t in tensors]
+        )
+        self._rows.append(layout)
         self._filled += 1
         if self._filled == self._capacity:
             self.send()
 
-    def _open(self, values: Mapping[str, Tensor | Reducer], width: int) -> None:
-        if self._finish and not self._finish.keys() == values.keys():
-            # A metric that only some batches have: what is collected so far is read before the layout changes.
-            newest = self._counts.pop()
-            self.send()
-            self.receive()
-            self._counts.append(newest)
+    def _open(self, values: Mapping[str, Tensor | Reducer]) -> _Layout:
+        """The layout of batches with these metrics; metrics that are new get columns of their own."""
+        columns = dict(self._columns)
+        width = max((taken.stop for taken in columns.values()), default=_COUNT + 1)
         for name, value in values.items():
-            # The first batch's reducers stand for all: later only their `finish` and `combine` are used.
-            self._finish[name] = value if isinstance(value, Reducer) else Mean(torch.zeros(()))
-        self._finish = {name: self._finish[name] for name in values}
-        self._names = [(name, 1 if isinstance(v, Tensor) else len(v.values)) for name, v in values.items()]
-        self._widen(width)
-
-    def _widen(self, width: int) -> None:
-        if self._cells and len(self._cells[0]) >= width:
-            return
-        if self._filled:
-            newest = self._counts.pop()
+            parts = (value,) if isinstance(value, Tensor) else value.values
+            if any(part.numel() != 1 for part in parts):
+                shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+                raise TrainerError(
+                    f"{'loss' if name == 'loss' else 'metric'} is no scalar",
+                    f"{name} has shape {shapes}",
+                    "return one number a batch, for example its .mean()",
+                )
+            if name not in columns:
+                columns[name] = slice(width, width + len(parts))
+                width += len(parts)
+                # The first batch's reducers stand for all: of the later ones only `values` are used.
+                self._reducers[name] = value if isinstance(value, Reducer) else Mean(torch.zeros(()))
+        if not self._cells or width > len(self._cells[0]):
+            # What lies in the old buffer is read before it goes.
             self.send()
             self.receive()
-            self._counts.append(newest)
-        wide = torch.float32 if self._device.type == "mps" else torch.float64
-        self._buffer = torch.zeros(self._capacity, width, dtype=wide, device=self._device)
-        self._cells = [list(row.unbind(0)) for row in self._buffer.unbind(0)]
+            wide = torch.float32 if self._device.type == "mps" else torch.float64
+            self._buffer = torch.zeros(self._capacity, width, dtype=wide, device=self._device)
+            self._cells = [list(row.unbind(0)) for row in self._buffer.unbind(0)]
+        self._columns = columns
+        taken = tuple(column for name in values for column in range(columns[name].start, columns[name].stop))
+        layout = _Layout(frozenset(values), taken)
+        self._layouts[tuple(values)] = layout
+        return layout
 
     def send(self) -> None:
         """Start the transfer of what was collected. Reads the one before, which has long arrived."""
@@ -116,59 +160,71 @@ class Meter:
         if self._device.type == "cuda":
             host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
             host.copy_(rows, non_blocking=True)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
-            self._pending = (host, event, self._counts)
+            self._pending = _Transfer(host, event, self._counts, self._rows)
         else:
-            self._pending = (rows.to("cpu", copy=True), None, self._counts)
+            self._pending = _Transfer(rows.to("cpu", copy=True), None, self._counts, self._rows)
         self._filled = 0
-        self._counts = []
+        self._counts, self._rows = [], []
 
     def receive(self) -> None:
         """Add the transfer under way, if any, to the sums. Waits only if it has not arrived."""
         if self._pending is None:
             return
-        host, event, host_counts = self._pending
-        self._pending = None
-        if event is not None:
-            event.synchronize()
-        rows = host.numpy().astype(np.float64, copy=False)
-        counts = np.asarray(host_counts, dtype=np.float64)
-        width = sum(size for _, size in self._names)
-        if (counts < 0).any():
-            counts = np.where(counts < 0, rows[:, width], counts)
-        # A batch whose count is 0 (nothing but padding) has an undefined mean; it must not poison the sums.
-        weighted = np.where(counts[:, None] > 0, rows * counts[:, None], 0.0)
-        self._count += float(counts.sum())
-        self._window_count += float(counts.sum())
-        start = 0
-        for name, size in self._names:
-            columns = slice(start, start + size)
-            start += size
-            combine = self._finish[name].combine
-            if combine == "last":
-                self._totals[name] = rows[-1, columns].tolist()
-                continue
-            sums = (weighted if combine == "mean" else rows)[:, columns].sum(axis=0).tolist()
-            before = self._totals.get(name, [0.0] * size)
-            self._totals[name] = [a + b for a, b in zip(before, sums, strict=True)]
-            if combine == "mean":
-                self._window_sums[name] = self._window_sums.get(name, 0.0) + sums[0]
-        if self._names and self._names[0][0] == "loss":
-            losses = rows[:, 0]
-            finite = losses[np.isfinite(losses)]
-            self.window_nonfinite += len(losses) - len(finite)
-            if len(finite):
-                self._window_min = min(self._window_min, float(finite.min()))
-                self._window_max = max(self._window_max, float(finite.max()))
+        arrived, self._pending = self._pending, None
+        if arrived.ready is not None:
+            arrived.ready.synchronize()
+        rows = arrived.rows.numpy().astype(np.float64, copy=False)
+        counts = rows[:, _COUNT].copy()
+        for row, count in enumerate(arrived.counts):
+            if count is not None:
+                counts[row] = count
+        alike = len(set(arrived.layouts)) == 1
+        # A loss that is no number is somebody's finding, not a fault of this sum.
+        with np.errstate(invalid="ignore", over="ignore"):
+            for name, columns in self._columns.items():
+                if alike and name in arrived.layouts[0].names:
+                    self._add_up(name, rows[:, columns], counts)
+                elif not alike:
+                    has = np.array([name in layout.names for layout in arrived.layouts])
+                    if has.any():
+                        self._add_up(name, rows[has, columns], counts[has])
+
+    def _add_up(self, name: str, values: np.ndarray[Any, Any], counts: np.ndarray[Any, Any]) -> None:
+        """Add some batches' values of one metric. Shape (batches, parts)."""
+        reducer = self._reducers[name]
+        before = self._totals.get(name, [0.0] * values.shape[1])
+        if reducer.combine == "last":
+            self._totals[name] = values[-1].tolist()
+        elif reducer.combine == "merge":
+            for row in values.tolist():
+                before = reducer.merge(before, row)
+            self._totals[name] = list(before)
+        elif reducer.combine == "sum":
+            self._totals[name] = [a + b for a, b in zip(before, values.sum(axis=0).tolist(), strict=True)]
+        else:
+            # A batch whose count is 0 (nothing but padding) has an undefined mean, which would poison sums.
+            counted = counts > 0
+            means, weights = values[counted, 0], counts[counted]
+            total, weight = float((means * weights).sum()), float(weights.sum())
+            self._totals[name] = [before[0] + total]
+            self._weights[name] = self._weights.get(name, 0.0) + weight
+            self._window_sums[name] = self._window_sums.get(name, 0.0) + total
+            self._window_weights[name] = self._window_weights.get(name, 0.0) + weight
+            if name == "loss":
+                finite = means[np.isfinite(means)]
+                self.window_nonfinite += len(means) - len(finite)
+                if len(finite):
+                    self._window_min = min(self._window_min, float(finite.min()))
+                    self._window_max = max(self._window_max, float(finite.max()))
 
     def window(self) -> dict[str, float]:
-        """Means of the batches received since `clear_window`, and the loss's min and max. Empty without any."""
-        if not self._window_count:
-            return {}
+        """Means of what came since `clear_window`, and the loss's min and max. Empty without any batch."""
         row = {}
         for name, total in self._window_sums.items():
-            row[name] = self._finish[name].finish([total / self._window_count])
+            if weight := self._window_weights[name]:
+                row[name] = self._reducers[name].finish([total / weight])
         if "loss" in row:
             nothing = self._window_min > self._window_max
             row["loss_min"] = math.nan if nothing else self._window_min
@@ -181,20 +237,26 @@ class Meter:
         self.receive()
         means = {}
         for name, totals in self._totals.items():
-            reducer = self._finish[name]
+            reducer = self._reducers.get(name)
+            if reducer is None:
+                # No batch since `load_state_dict` had it, so its value is still the one it had then.
+                means[name] = self._restored[name]
+                continue
             if reducer.combine == "mean":
-                totals = [total / self._count if self._count else math.nan for total in totals]
+                weight = self._weights[name]
+                totals = [total / weight if weight else math.nan for total in totals]
             means[name] = float(reducer.finish(totals))
         return means
 
     def state_dict(self) -> dict[str, Any]:
         """The running sums of an unfinished epoch, as plain numbers."""
-        self.send()
-        self.receive()
-        return {"count": self._count, "totals": {name: list(totals) for name, totals in self._totals.items()}}
+        means = self.means()
+        totals = {name: list(parts) for name, parts in self._totals.items()}
+        return {"weights": dict(self._weights), "totals": totals, "means": means}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the sums of `state_dict`."""
         self.reset()
-        self._count = float(state["count"])
+        self._weights = {name: float(weight) for name, weight in state["weights"].items()}
         self._totals = {name: [float(total) for total in totals] for name, totals in state["totals"].items()}
+        self._restored = {name: float(mean) for name, mean in state["means"].items()}

@@ -1,6 +1,7 @@
 """Reducers: how the values of single batches become one value for a whole epoch.
 
-A batch's values stay on the device; `engine.meter` adds them up. A plain tensor in `Task.metrics` is a `Mean`.
+A batch's values stay on the device; `engine.meter` adds them up. A plain tensor of `Task.metrics` is a
+`Mean`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-Combine = Literal["mean", "sum", "last"]
+Combine = Literal["mean", "sum", "last", "merge"]
 
 
 class Reducer:
     """One batch's contribution to a metric.
 
-    A subclass computes `values` from a batch and says how they combine over batches and what the metric is in the end.
+    A subclass computes `values` from a batch and says how they combine over batches and what comes of it.
 
     Attributes:
-        combine: over batches, `values` are averaged (weighted by `Task.count`), summed, or the last ones kept.
+        combine: over batches, `values` are averaged (weighted by `Task.count`), summed, the last ones
+            kept, or combined by `merge`.
         values: scalar tensors, on the device.
     """
 
@@ -33,6 +35,10 @@ class Reducer:
     def finish(self, totals: Sequence[float]) -> float:
         """The metric of the epoch, from the combined `values`."""
         return totals[0]
+
+    def merge(self, totals: Sequence[float], values: Sequence[float]) -> list[float]:
+        """Totals with one more batch's `values`, where `combine` is "merge". On the host, in float64."""
+        raise NotImplementedError(f"{type(self).__name__} must define merge(totals, values)")
 
 
 class Mean(Reducer):
@@ -89,18 +95,38 @@ class R2(Reducer):
 
     As scikit-learn's `r2_score` for one target. NaN for fewer than two samples or constant targets.
 
+    Each batch gives its residual and its own mean and spread, which Chan, Golub & LeVeque's update combines:
+    Σy² − (Σy)²/n would lose all digits where the targets are large and close together.
+
     Args:
         outputs: predictions ŷ, any shape.
         targets: truth y, the same shape.
     """
 
+    combine = "merge"
+
     def __init__(self, outputs: Tensor, targets: Tensor) -> None:
-        # Σy² − (Σy)²/n loses digits, so sums are taken in the widest type the device has.
         wide = torch.float32 if targets.device.type == "mps" else torch.float64
-        y, error = targets.detach().to(wide), targets.detach().to(wide) - outputs.detach().to(wide)
-        super().__init__(error.square().sum(), y.sum(), y.square().sum(), y.new_tensor(float(y.numel())))
+        y = targets.detach().to(wide)
+        residual = (y - outputs.detach().to(wide)).square().sum()
+        mean = y.sum() / max(y.numel(), 1)
+        # `full` writes the number on the device; a tensor made of a Python number would be a blocking copy.
+        n = torch.full((), float(y.numel()), dtype=wide, device=y.device)
+        super().__init__(residual, n, mean, (y - mean).square().sum())
+
+    def merge(self, totals: Sequence[float], values: Sequence[float]) -> list[float]:
+        (residual, n, mean, spread), (its_residual, its_n, its_mean, its_spread) = totals, values
+        both = n + its_n
+        if not both:
+            return list(totals)
+        delta = its_mean - mean
+        return [
+            residual + its_residual,
+            both,
+            mean + delta * its_n / both,
+            spread + its_spread + delta * delta * n * its_n / both,
+        ]
 
     def finish(self, totals: Sequence[float]) -> float:
-        residual, total, squares, n = totals
-        spread = squares - total * total / n if n else 0.0
+        residual, n, _, spread = totals
         return 1.0 - residual / spread if n > 1 and spread > 0 else math.nan

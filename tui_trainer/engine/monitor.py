@@ -48,9 +48,19 @@ class Monitor:
         return {"metric": self.metric, "value": self.value, "epoch": self.epoch}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"metric": self.metric, "mode": self.mode, "value": self.value, "epoch": self.epoch, "waited": self._waited}
+        return {
+            "metric": self.metric,
+            "mode": self.mode,
+            "value": self.value,
+            "epoch": self.epoch,
+            "waited": self._waited,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with `state_dict`; a state of another metric says nothing about this one."""
         if state["metric"] == self.metric and state["mode"] == self.mode:
-            self.value, self.epoch, self._waited = float(state["value"]), int(state["epoch"]), int(state["waited"])
+            self.value, self.epoch, self._waited = (
+                float(state["value"]),
+                int(state["epoch"]),
+                int(state["waited"]),
+            )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -18,8 +19,9 @@ from tui_trainer.errors import TrainerError, UsageError
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
-FUSED = {"Adam", "AdamW", "SGD", "Adagrad"}
-FUSED_DEVICES = {"cpu", "cuda", "mps", "xpu"}
+_ALL = frozenset({"cpu", "cuda", "mps", "xpu"})
+FUSED_DEVICES = {"Adam": _ALL, "AdamW": _ALL, "SGD": _ALL, "Adagrad": frozenset({"cpu"})}
+"""Where torch has a fused form of an optimizer, the fastest one."""
 
 
 def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer:
@@ -32,45 +34,67 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
     own = task.optimizer(hparams, model)
     if own is not None:
         if not isinstance(own, Optimizer):
-            raise TrainerError("not an optimizer", f"optimizer() returned a {type(own).__name__}", "return a torch.optim.Optimizer")
+            raise TrainerError(
+                "not an optimizer",
+                f"optimizer() returned a {type(own).__name__}",
+                "return a torch.optim.Optimizer",
+            )
         return own
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
-        raise TrainerError("nothing to train", "the model has no parameter that requires a gradient", "check model(hparams)")
+        raise TrainerError(
+            "nothing to train", "the model has no parameter that requires a gradient", "check model(hparams)"
+        )
     name = hparams.optimizer
-    _refuse_unfit(name, model)
+    _refuse_unfit(hparams, model)
     options: dict[str, Any] = {"lr": hparams.lr}
     options |= {option: value for option in OPTION_NAMES if (value := getattr(hparams, option)) is not None}
-    plain = all(p.is_floating_point() and p.layout == torch.strided for p in parameters)
-    if name in FUSED and plain and parameters[0].device.type in FUSED_DEVICES:
-        if not (name == "Adagrad" and parameters[0].device.type != "cpu"):
-            options["fused"] = True
+    plain = all(p.is_floating_point() and p.layout == torch.strided for p in parameters) and not _sparse(
+        model
+    )
+    if plain and parameters[0].device.type in FUSED_DEVICES.get(name, ()):
+        options["fused"] = True
     optimizer: Optimizer = getattr(torch.optim, name)(parameters, **options)
     return optimizer
 
 
-def _refuse_unfit(name: str, model: nn.Module) -> None:
+def _sparse(model: nn.Module) -> set[int]:
+    """Ids of the parameters whose gradients are sparse."""
+    embeddings = (m for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag)))
+    return {id(m.weight) for m in embeddings if m.sparse}
+
+
+def _refuse_unfit(hparams: Hparams, model: nn.Module) -> None:
+    name, sparse = hparams.optimizer, _sparse(model)
     trained = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
     if name == "Muon":
         others = [key for key, p in trained if p.dim() != 2]
         if others:
             raise UsageError(
                 "optimizer can't train this model",
-                f"Muon updates matrices only; {len(others)} of {len(trained)} parameters are none, for example {others[0]}",
+                f"Muon updates matrices only; {len(others)} of {len(trained)} parameters are none, "
+                f"for example {others[0]}",
                 "--optimizer AdamW, or give Muon its matrices in your task's optimizer()",
             )
     if name == "SparseAdam":
-        sparse = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag)) and m.sparse}
         dense = [key for key, p in trained if id(p) not in sparse]
         if dense:
             raise UsageError(
                 "optimizer can't train this model",
-                f"SparseAdam needs sparse gradients; {len(dense)} of {len(trained)} parameters have dense ones, "
-                f"for example {dense[0]}",
+                f"SparseAdam needs sparse gradients; {len(dense)} of {len(trained)} parameters have dense "
+                f"ones, for example {dense[0]}",
                 "--optimizer Adam",
             )
     if name == "LBFGS" and any(p.is_complex() for _, p in trained):
-        raise UsageError("optimizer can't train this model", "LBFGS does not take complex parameters", "--optimizer Adam")
+        raise UsageError(
+            "optimizer can't train this model", "LBFGS does not take complex parameters", "--optimizer Adam"
+        )
+    if sparse and hparams.grad_clip_norm is not None:
+        raise UsageError(
+            "gradients can't be clipped",
+            "the model has an embedding with sparse=True, and torch has no norm of sparse gradients",
+            "--grad-clip-norm none, or sparse=False",
+        )
 
 
 class Schedule:
@@ -86,8 +110,15 @@ class Schedule:
 
     def after_step(self) -> None:
         """Call after each optimizer step."""
-        if self._by_step:
-            self._scheduler.step()  # type: ignore[union-attr, call-arg]
+        if not self._by_step:
+            return
+        if (
+            isinstance(self._scheduler, OneCycleLR)
+            and self._scheduler.last_epoch >= self._scheduler.total_steps
+        ):
+            # A loader that yields more than its length told: the rate stays at its end instead of failing.
+            return
+        self._scheduler.step()  # type: ignore[union-attr, call-arg]
 
     def after_evaluation(self, monitored: float) -> None:
         """Call with the monitored value after each evaluation."""
@@ -102,12 +133,29 @@ class Schedule:
         """Go on from `state_dict`. The run's length stays as the hparams now say."""
         if self._scheduler is None or not state:
             return
-        kept = {key: value for key, value in state.items() if key not in ("total_steps", "lr_lambdas", "_schedule_phases")}
+        kept = {
+            key: value
+            for key, value in state.items()
+            if key not in ("total_steps", "lr_lambdas", "_schedule_phases")
+        }
         self._scheduler.load_state_dict({**kept, **({"lr_lambdas": [None]} if "lr_lambdas" in state else {})})
+        if isinstance(self._scheduler, (LambdaLR, OneCycleLR)):
+            # The next step's rate by the run's present length: the one it was saved with may be the end of a
+            # shorter run. Unchanged where the length is.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                rates = self._scheduler.get_lr()
+            for group, rate in zip(self._scheduler.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
 
 
 def build_schedule(
-    task: Task, hparams: Hparams, optimizer: Optimizer, total_steps: int | None, steps_per_epoch: int | None, mode: str
+    task: Task,
+    hparams: Hparams,
+    optimizer: Optimizer,
+    total_steps: int | None,
+    steps_per_epoch: int | None,
+    mode: str,
 ) -> Schedule:
     """The task's own scheduler, or the one that `hparams.scheduler` names.
 
@@ -123,25 +171,35 @@ def build_schedule(
         return Schedule(own)
     name = hparams.scheduler
     if name == "plateau":
-        return Schedule(ReduceLROnPlateau(optimizer, mode=mode, factor=hparams.lr_decay, patience=hparams.lr_patience))  # type: ignore[arg-type]
+        better: Literal["min", "max"] = "max" if mode == "max" else "min"
+        return Schedule(
+            ReduceLROnPlateau(optimizer, mode=better, factor=hparams.lr_decay, patience=hparams.lr_patience)
+        )
     if name == "constant" and not hparams.warmup:
         return Schedule(None)
     if total_steps is None and (name in ("cosine", "one_cycle") or hparams.warmup):
         raise UsageError(
             "schedule needs a length",
-            f"scheduler {name} with warmup {hparams.warmup:g} needs the number of steps, and the training data have no length",
+            f"scheduler {name} with warmup {hparams.warmup:g} needs the number of steps, and the training "
+            "data have no length",
             "set max_steps, or --scheduler constant --warmup 0",
         )
     if name == "one_cycle":
         assert total_steps is not None
         cycles = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
-        rise = hparams.warmup or 0.3
+        # torch divides by the steps of the rise less one and of the fall, so each must have some.
+        length = max(total_steps, 4)
+        rise = min(max(hparams.warmup or 0.3, 2 / length), (length - 1) / length)
         return Schedule(
-            OneCycleLR(optimizer, max_lr=hparams.lr, total_steps=max(total_steps, 1), pct_start=min(rise, 1.0), cycle_momentum=cycles)
+            OneCycleLR(
+                optimizer, max_lr=hparams.lr, total_steps=length, pct_start=rise, cycle_momentum=cycles
+            )
         )
     if name == "step" and steps_per_epoch is None:
         raise UsageError(
-            "schedule needs a length", "scheduler step counts epochs, and the training data have no length", "--scheduler constant"
+            "schedule needs a length",
+            "scheduler step counts epochs, and the training data have no length",
+            "--scheduler constant",
         )
     return Schedule(LambdaLR(optimizer, lr_factor(hparams, total_steps or 0, steps_per_epoch or 1)))
 

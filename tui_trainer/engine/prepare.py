@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
 from tui_trainer.config.hparams import Hparams
@@ -77,7 +80,10 @@ class Prepared:
 
 
 def prepare(
-    task: Task, hparams: Hparams, phase: Phase, on_device: Callable[[torch.device], None] = lambda device: None
+    task: Task,
+    hparams: Hparams,
+    phase: Phase,
+    on_device: Callable[[torch.device], None] = lambda device: None,
 ) -> Prepared:
     """Build everything, and check it on one batch of each evaluated split.
 
@@ -91,6 +97,9 @@ def prepare(
         TrainerError: what does not fit, in the user's words.
     """
     with phase("choosing the device"):
+        if hparams.deterministic:
+            # cuBLAS reads this once, when a process first multiplies matrices.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         device = choose_device(hparams.device)
         check_precision(hparams.precision, device.torch)
         on_device(device.torch)
@@ -126,16 +135,28 @@ def prepare(
     if hparams.compile:
         with phase("compiling"):
             # In place, so that names in state_dict stay the model's own.
-            model.compile()  # type: ignore[no-untyped-call]
+            model.compile()
     return Prepared(
-        device, splits, model, forward, optimizer, schedule, scaler, updater, monitor, steps_per_epoch, total_steps
+        device,
+        splits,
+        model,
+        forward,
+        optimizer,
+        schedule,
+        scaler,
+        updater,
+        monitor,
+        steps_per_epoch,
+        total_steps,
     )
 
 
 def _build_model(task: Task, hparams: Hparams, device: torch.device) -> nn.Module:
     model = task.model(hparams)
     if not isinstance(model, nn.Module):
-        raise TrainerError("not a model", f"model() returned a {type(model).__name__}", "return a torch.nn.Module")
+        raise TrainerError(
+            "not a model", f"model() returned a {type(model).__name__}", "return a torch.nn.Module"
+        )
     return model.to(device)
 
 
@@ -150,9 +171,16 @@ def _try_evaluation(splits: Splits, model: nn.Module, forward: Forward, device: 
         for split, loader in splits.evaluated().items():
             first = next(iter(loader.epoch(0)), None)
             if first is None:
-                raise TrainerError("empty data set", f"the {split} loader yields no batch", "check datasets() or dataloader()")
+                raise TrainerError(
+                    "empty data set",
+                    f"the {split} loader yields no batch",
+                    "check datasets() or dataloader()",
+                )
             means = test_batch_looper([first], model, forward, Meter(device, capacity=1))
             names |= {f"{split}/{name}" for name in means}
+        if not names and any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+            # Without an evaluated split a training batch gives lazy layers their shapes.
+            test_batch_looper(islice(splits.train.epoch(0), 1), model, forward, Meter(device, capacity=1))
     return names
 
 
@@ -171,7 +199,9 @@ def build_monitor(task: Task, hparams: Hparams, splits: list[str], names: set[st
     if split not in ("train", *splits):
         have = ", ".join(["train", *splits])
         raise UsageError(
-            "wrong hparams", f'monitor: expected a metric of {have}, got "{metric}"', "this run has no such data set; see test_size"
+            "wrong hparams",
+            f'monitor: expected a metric of {have}, got "{metric}"',
+            "this run has no such data set; see test_size",
         )
     known = {metric.partition("/")[2] for metric in names}
     if known and name not in known:

@@ -9,6 +9,10 @@ from tui_trainer.engine.meter import Meter
 from tui_trainer.errors import TrainerError
 from tui_trainer.runs.writer import RunWriter
 
+NONFINITE_HINT = (
+    "a lower lr, grad_clip_norm or precision float32 usually helps; the checkpoints so far are unharmed"
+)
+
 
 class RowLogger:
     """Writes one row for a window of steps, at most `rate` a second.
@@ -22,7 +26,9 @@ class RowLogger:
         clock: seconds that only ever grow.
     """
 
-    def __init__(self, writer: RunWriter, meter: Meter, rate: float, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, writer: RunWriter, meter: Meter, rate: float, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._writer = writer
         self._meter = meter
         self._interval = 1.0 / rate if rate else 0.0
@@ -85,6 +91,6 @@ class RowLogger:
         if nonfinite:
             raise TrainerError(
                 "loss is not finite",
-                f"at step {held['step']:.0f} or up to {nonfinite} batches before, the training loss became NaN or infinite",
-                "a lower lr, grad_clip_norm, or precision float32 usually helps; the checkpoints saved so far are unharmed",
+                f"the training loss became NaN or infinite by step {held['step']:.0f}",
+                NONFINITE_HINT,
             )

@@ -24,12 +24,19 @@ class BatchPlan:
         batch_size: samples of a batch; the last one may be short.
         seed: decides the order, together with the epoch.
         shuffle: draw a new order each epoch; False: as they lie.
-        join_single: a last batch of one sample joins the batch before it (a BatchNorm layer can't train on one).
+        join_single: a last batch of one sample joins the batch before it (BatchNorm can't train on one).
         limit: use only this many batches of the first epoch's order, in every epoch; 0: all.
     """
 
     def __init__(
-        self, samples: int, batch_size: int, *, seed: int = 0, shuffle: bool = True, join_single: bool = False, limit: int = 0
+        self,
+        samples: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        join_single: bool = False,
+        limit: int = 0,
     ) -> None:
         self.total = samples
         self.batch_size = batch_size

@@ -1,7 +1,7 @@
 """One optimizer step: forward and backward over a window of batches, then the update.
 
-The gradient of a window is that of one large batch: each batch's mean loss is weighted by what it is a mean over
-(`Task.count`), also when batches are unequal or the last window is partial.
+The gradient of a window is that of one large batch: each batch's mean loss is weighted by what it is a mean
+over (`Task.count`), also when batches are unequal or the last window is partial.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.metrics import Reducer
+from tui_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
@@ -56,11 +57,33 @@ class Forward:
             loss = loss["loss"]
         # Detached, so that metrics never keep a graph alive.
         metrics = self._task.metrics(_detached(outputs), targets)
-        return loss, {"loss": loss, **parts, **metrics}
+        values: Values = {"loss": loss, **parts, **metrics}
+        for name, value in values.items():
+            if not isinstance(value, (Tensor, Reducer)):
+                values[name] = _scalar(name, value)
+        return loss, values
 
     def count(self, batch: Any) -> int | Tensor:
         """What the batch's loss is a mean over."""
         return self._task.count(batch)
+
+
+def _scalar(name: str, value: Any) -> Tensor:
+    """A plain number that a task returned among its metrics."""
+    if name == "loss":
+        raise TrainerError(
+            "loss is no tensor",
+            f"compute_loss returned a {type(value).__name__} as loss",
+            "return the scalar tensor itself, not its .item()",
+        )
+    try:
+        return torch.tensor(float(value), dtype=torch.float64)
+    except (TypeError, ValueError):
+        raise TrainerError(
+            "metric is no number",
+            f"metrics: {name} is a {type(value).__name__}",
+            "return a scalar tensor or a reducer of tui_trainer (Mean, Sum, Ratio, Last, R2)",
+        ) from None
 
 
 def _detached(outputs: Any) -> Any:
@@ -73,6 +96,19 @@ def _detached(outputs: Any) -> Any:
     if isinstance(outputs, (list, tuple)):
         return type(outputs)(_detached(part) for part in outputs)
     return outputs
+
+
+def _share(count: int | Tensor, whole: int | Tensor, loss: Tensor) -> float | Tensor:
+    """A batch's share of its window. Stays on the device where counts are tensors."""
+    if not isinstance(count, Tensor) and not isinstance(whole, Tensor):
+        return count / whole
+    # Whole numbers divide into float32, which is too coarse for a float64 loss, and half is for any.
+    wide = torch.promote_types(loss.dtype, torch.float32)
+    share = torch.as_tensor(count, device=loss.device).to(wide) / torch.as_tensor(
+        whole, device=loss.device
+    ).to(wide)
+    # A window of nothing but padding: 0 of 0.
+    return share.nan_to_num(0.0)
 
 
 class Updater:
@@ -102,7 +138,7 @@ class Updater:
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.averaged: AveragedModel | None = None
         if ema_decay is not None:
-            self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
+            self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))  # type: ignore[no-untyped-call]
 
     def step(self, window: Sequence[Any], forward: Forward, meter: Meter) -> None:
         """One optimizer step over the batches of `window`, whose values go to `meter`."""
@@ -126,10 +162,12 @@ class Updater:
         self._optimizer.zero_grad(set_to_none=True)
         counts = [forward.count(batch) for batch in window]
         whole = sum(counts)
+        if not isinstance(whole, Tensor):
+            whole = whole or 1
         total: Tensor | None = None
         for batch, count in zip(window, counts, strict=True):
             loss, values = forward(self._model, batch)
-            weighted = loss if len(window) == 1 else loss * (count / whole)
+            weighted = loss if len(window) == 1 else loss * _share(count, whole, loss)
             (weighted if self._scaler is None else self._scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
             total = weighted.detach() if total is None else total + weighted.detach()
             if meter is not None:

@@ -109,7 +109,7 @@ class BarsPrinter:
             self._console.print(text)
         for k, line in enumerate(self._story.closing()):
             # Paths are copied from here: the terminal may wrap them, we must not.
-            self._console.print(Text(clean(line.text), style="bold" if k == 0 else ""), soft_wrap=True)
+            self._console.print(Text(clean(line.text), style="bold" if k == 0 else ""), soft_wrap=k > 0)
 
     def abandon(self) -> None:
         """Take the bars away and show the cursor."""
@@ -178,8 +178,10 @@ def progress(
     total = f"/{state.total_steps:,}" if state.total_steps else ""
     paused = "paused" if state.status == "paused" else ""
     known = [rate(row.get("samples_per_s", math.nan)), f"ETA {eta(left_s)}" if state.total_steps else ""]
-    place = [f"step {int(step):,}{total}", *(part for part in known if part)]
-    lines.append(Text(fit(paused, place, "", width, must=place[-1])))
+    place = "  ".join(part for part in (paused, f"step {int(step):,}{total}", *known) if part)
+    if len(place) > width:
+        place = "  ".join(part for part in (paused, f"step {int(step):,}", known[1]) if part)
+    lines.append(Text(place))
     metrics = {k: v for k, v in row.items() if k.startswith("train/") and not k.endswith(_EXTREMES)}
     numbers = pairs(metrics)
     if math.isfinite(state.lr):

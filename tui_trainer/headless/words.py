@@ -84,7 +84,7 @@ def short_name(name: str, most: int = _NAME) -> str:
 
 
 def fit(prefix: str, items: Sequence[str], suffix: str, width: int, must: str = "") -> str:
-    """A line with as many items as the width allows; what is left out is counted.
+    """A line with as many items as the width allows; what is left out is counted if there is room for that.
 
     Args:
         prefix: how the line begins.
@@ -94,16 +94,18 @@ def fit(prefix: str, items: Sequence[str], suffix: str, width: int, must: str = 
         must: the item that is kept before any other.
     """
 
-    def line(shown: Sequence[str]) -> str:
+    def line(shown: Sequence[str], counted: bool = True) -> str:
         left = len(items) - len(shown)
-        parts = [prefix, *shown, f"+{left} more" if left else "", suffix]
+        parts = [prefix, *shown, f"+{left} more" if left and counted else "", suffix]
         return "  ".join(part for part in parts if part)
 
     shown = list(items)
-    while shown and len(line(shown)) > width:
+    while len(shown) > 1 and len(line(shown)) > width:
         others = [k for k, item in enumerate(shown) if item != must]
         shown.pop(others[-1] if others else -1)
-    return line(shown)
+    if len(line(shown)) <= width:
+        return line(shown)
+    return line(shown if len(line(shown, False)) <= width else [], False)
 
 
 def pairs(metrics: Mapping[str, float]) -> list[str]:

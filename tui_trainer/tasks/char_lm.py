@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tui_trainer.datasets.text import Vocabulary
     from tui_trainer.engine.context import EpochContext
 
+START = "\n\n"
+"""What a sample continues: an empty line, after which prose and code begin something new."""
+
 MIN_WINDOWS = 4
 """Fewer training windows than this are too little text for the context."""
 
@@ -164,7 +167,7 @@ class CharLM(Task):
             context.log_text("sample", self.sample(context.model, hparams))
 
     def sample(self, model: nn.Module, hparams: CharLMHparams) -> str:
-        """A text of `sample_chars` characters that begins like a new line.
+        """A text of `sample_chars` characters that begins like a new paragraph.
 
         Its random stream is its own, so training is the same with and without it.
         """
@@ -173,9 +176,9 @@ class CharLM(Task):
         from tui_trainer.models.gpt import generate
 
         device = next(model.parameters()).device
-        start = torch.from_numpy(self.vocabulary.encode("\n"))[None].to(device)
+        start = torch.from_numpy(self.vocabulary.encode(START))[None].to(device)
         generator = torch.Generator().manual_seed(hparams.seed)
-        tokens = generate(model, start, hparams.sample_chars, hparams.context, generator)[0, 1:]
+        tokens = generate(model, start, hparams.sample_chars, hparams.context, generator)[0, len(START) :]
         text = self.vocabulary.decode(tokens.tolist())
         # The corpus may hold escape sequences, and the sample is shown on a terminal.
         return "".join(symbol if symbol.isprintable() or symbol in "\n\t" else "\ufffd" for symbol in text)

@@ -1,0 +1,259 @@
+"""The task `tabular`: fitted on the training rows alone, stored with the model, and clear about bad tables."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import mean_absolute_error, r2_score
+from sklearn.preprocessing import StandardScaler
+
+from tui_trainer.config.hparams import Hparams
+from tui_trainer.errors import Exit, TrainerError
+from tui_trainer.models.layers import json_value
+from tui_trainer.tasks.tabular import Tabular, TabularHparams
+
+
+def rows_of(n: int) -> list[dict[str, str]]:
+    random = np.random.default_rng(0)
+    colours = ["red", "green", "blue", ""]
+    rows = []
+    for i in range(n):
+        age = random.normal(40, 12)
+        colour = colours[random.integers(4)]
+        income = 1000 * age + 5000 * len(colour) + random.normal(0, 100)
+        rows.append(
+            {
+                "age": "" if i % 9 == 0 else f"{age:.3f}",
+                "height": f"{random.normal(170, 9):.2f}",
+                "colour": colour,
+                "income": f"{income:.2f}",
+                "label": "rich" if income > 55_000 else "poor",
+            }
+        )
+    return rows
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    path = tmp_path / "people.csv"
+    rows = rows_of(200)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def load(path: Path, **values: Any) -> tuple[Tabular, TabularHparams, Any]:
+    hparams = TabularHparams(dataset_path=str(path), **values)
+    task = Tabular()
+    return task, hparams, task.datasets(hparams)
+
+
+def test_fitted_on_the_training_rows_alone(people: Path) -> None:
+    task, hparams, ((x, _), (x_test, _)) = load(people, target="income", ignore="label", seed=3)
+    model = task.model(hparams).eval()
+    numbers = x[:, :2].double().numpy()
+    expected = StandardScaler().fit(numbers)
+    state = model.state_dict()
+    np.testing.assert_allclose(state["standardize.mean"].numpy(), expected.mean_, rtol=1e-6)
+    np.testing.assert_allclose(state["standardize.std"].numpy(), expected.scale_, rtol=1e-6)
+    everything = StandardScaler().fit(torch.cat([x, x_test])[:, :2].double().numpy())
+    assert abs(everything.mean_[1] - state["standardize.mean"][1].item()) > 1e-4
+    assert state["gaps"].tolist() == [0]
+    schema = json_value(state["schema"])
+    assert schema["categorical"] == {"colour": ["blue", "green", "red"]}
+    assert schema["target"] == "income"
+
+
+def test_categories_unseen_in_training_are_unknown(tmp_path: Path) -> None:
+    for seed in range(20):
+        path = tmp_path / "t.csv"
+        path.write_text("c,z,y\n" + "".join(f"{'abcdef'[i // 2 % 6]},{i},{i * 1.5}\n" for i in range(12)))
+        task, hparams, ((x, _), (x_test, _)) = load(
+            path, target="y", kind="regression", seed=seed, test_size=0.5
+        )
+        schema = json_value(task.model(hparams).state_dict()["schema"])
+        categories = len(schema["categorical"]["c"])
+        assert set(x[:, 1].tolist()) == set(range(2, 2 + categories))
+        if categories < 6:
+            assert 1.0 in x_test[:, 1]
+            return
+    pytest.fail("no seed left a category out of training")
+
+
+def test_regression_metrics_are_in_the_targets_unit(people: Path) -> None:
+    task, hparams, (_, (x, y)) = load(people, target="income", ignore=["label"])
+    torch.manual_seed(0)
+    model = task.model(hparams).eval()
+    criterion = torch.nn.MSELoss()
+    loss, outputs, targets = task.compute_loss(model, (x, y), criterion)
+    metrics = task.metrics(outputs, targets)
+    predicted = outputs.detach().numpy()
+    assert metrics["mae"].item() == pytest.approx(mean_absolute_error(y, predicted), rel=1e-5)
+    r2 = metrics["r2"].finish([value.item() for value in metrics["r2"].values])
+    assert r2 == pytest.approx(r2_score(y, predicted), abs=1e-5)
+    std = task.model(hparams).state_dict()["target_std"].item()
+    assert loss.item() == pytest.approx(float(((outputs - y) ** 2).mean()) / std**2, rel=1e-4)
+
+
+def test_linear_model_finds_the_least_squares_solution() -> None:
+    hparams = TabularHparams(table="diabetes", n_layers=0)
+    task = Tabular()
+    (x, y), (x_test, y_test) = task.datasets(hparams)
+    torch.manual_seed(0)
+    model = task.model(hparams)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = task.compute_loss(model, (x, y), torch.nn.MSELoss())[0]
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    expected = LinearRegression().fit(x.numpy(), y.numpy()).predict(x_test.numpy())
+    with torch.no_grad():
+        found = model(x_test).numpy()
+    assert r2_score(y_test, found) == pytest.approx(r2_score(y_test, expected), abs=1e-3)
+
+
+def test_classification_of_texts(people: Path) -> None:
+    task, hparams, (train, val, test) = load(people, target="label", ignore="income", val_size=0.1)
+    assert [len(part[1]) for part in (train, val, test)] == [140, 20, 40]
+    shares = [part[1].float().mean().item() for part in (train, val, test)]
+    assert max(shares) - min(shares) < 0.06
+    outputs = task.model(hparams)(test[0])
+    assert outputs.shape == (40, 2)
+    assert set(task.metrics(outputs, test[1])) == {"accuracy"}
+    assert json_value(task.model(hparams).state_dict()["schema"])["classes"] == ["poor", "rich"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "classes"),
+    [
+        (["0", "1", "1", "0"] * 5, "auto", ["0", "1"]),
+        ([str(i) for i in range(20)], "auto", []),
+        ([str(i) for i in range(20)] * 2, "auto", [str(i) for i in range(20)]),
+        ([str(i) for i in range(21)] * 2, "auto", []),
+        (["1.5", "2.5"] * 10, "auto", []),
+        (["1.5", "2.5"] * 10, "classification", ["1.5", "2.5"]),
+        (["0", "1"] * 10, "regression", []),
+        (["yes", "no"] * 10, "auto", ["no", "yes"]),
+        (["10", "9"] * 10, "auto", ["9", "10"]),
+    ],
+)
+def test_kind(tmp_path: Path, values: list[str], kind: str, classes: list[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "".join(f"{i},{value}\n" for i, value in enumerate(values)))
+    task, hparams, (train, _) = load(path, target="y", kind=kind)
+    assert json_value(task.model(hparams).state_dict()["schema"])["classes"] == classes
+    assert train[1].dtype == (torch.int64 if classes else torch.float32)
+
+
+def test_hparams_survive_json_and_flags() -> None:
+    hparams = TabularHparams(ignore="a, b c,", categorical=("d,e",))
+    assert hparams.ignore == ("a", "b c")
+    again = TabularHparams(**json.loads(hparams.model_dump_json()))
+    assert again == hparams
+    assert TabularHparams.specs()["ignore"].parse("full name,b") == "full name,b"
+    assert issubclass(TabularHparams, Hparams)
+
+
+BODY = "".join(f"{i},{'ab'[i % 2]},{i * 0.5}\n" for i in range(40))
+WORDY = "".join(f"{i},name {i},{i * 0.5}\n" for i in range(40))
+USAGE, FILE = Exit.USAGE, Exit.FILE
+
+
+@pytest.mark.parametrize(
+    ("text", "hparams", "code", "words"),
+    [
+        (f"x,c,y\n{BODY}", {}, USAGE, "no target: name the column to predict with --target"),
+        (f"x,c,price\n{BODY}", {"target": "pric"}, USAGE, 'no column "pric"; did you mean price?'),
+        (f"x,c,y\n{BODY}", {"ignore": "cc"}, USAGE, 'ignore: {path} has no column "cc"'),
+        (f"x,c,y\n{BODY}", {"numeric": "z"}, USAGE, 'numeric: {path} has no column "z"'),
+        (f"x,c,y\n{BODY}", {"ignore": "y"}, USAGE, '"y" is the target and in ignore'),
+        (f"x,c,y\n{BODY}", {"ignore": "x,c"}, USAGE, "no features: {path} has no column left"),
+        (f"x,c,y\n{BODY}", {"loss": "CrossEntropyLoss"}, USAGE, "CrossEntropyLoss for a regression"),
+        (f"x,c,y\n{BODY}", {"target": "c", "loss": "MSELoss"}, USAGE, "MSELoss for a classification"),
+        (f"x,c,y\n{BODY}", {"label_smoothing": 0.1}, USAGE, "label_smoothing needs classes"),
+        (f"x,c,y\n{BODY}", {"test_size": 0.001}, USAGE, "test split leaves no sample: test_size 0.001 of 40"),
+        (f"x,c,y\n{BODY}", {"numeric": "c"}, FILE, '{path}:2: column "c" has "a", no number'),
+        (f"x,c,y\n{BODY}", {"target": "c", "kind": "regression"}, FILE, '{path}:2: the target "c" is "a"'),
+        (f"x,c,y\n{BODY}oops,a,1\n", {}, FILE, '{path}:42: column "x" has "oops", no number, while 97.6%'),
+        (f"x,c,y\n{BODY}1,a,oops\n", {}, FILE, '{path}:42: the target "y" is "oops"'),
+        (f"x,c,y\n{BODY}1,a,\n2,a,NA\n", {}, FILE, '{path}:42: no value of the target "y"; 2 such rows'),
+        (f"x,c,y\n{BODY}inf,a,1\n", {}, FILE, '{path}:42: column "x" has inf'),
+        (f"x,c,y\n{BODY}1,a,1e999\n", {}, FILE, '{path}:42: column "y" has inf'),
+        (
+            f"x,c,y\n{WORDY}",
+            {},
+            FILE,
+            "too many categories: {path}: of 40 rows, these columns have that many",
+        ),
+        (
+            "x;c;y\n" + "".join(f"{i},5;a;{i}.5\n" for i in range(9)),
+            {},
+            FILE,
+            '"0,5", with a comma for the point',
+        ),
+        ("x,c,y\n" + "".join(f",a,{i}.5\n" for i in range(9)), {}, FILE, 'no row has a value of "x"'),
+        ("x,c,y\n" + "1,a,b\n" * 9, {}, FILE, 'the target "y" has a single class, b'),
+        ("x,c,y\n" + "1,a,2.5\n" * 9, {}, FILE, 'the target "y" is 2.5 in all rows'),
+        (
+            "x,y\n" + "".join(f"1,c{i}\n" for i in range(10_001)),
+            {},
+            FILE,
+            "has 10,001 classes; 10,000 is the most",
+        ),
+        ("", {}, FILE, "empty table"),
+        (None, {}, FILE, "does not exist"),
+    ],
+)
+def test_bad_table(tmp_path: Path, text: str | None, hparams: dict[str, Any], code: Exit, words: str) -> None:
+    path = tmp_path / "t.csv"
+    if text is not None:
+        path.write_text(text)
+    target = {} if "no target" in words else {"target": "y"}
+    with pytest.raises(TrainerError) as caught:
+        load(path, **{**target, **hparams})
+    assert words.format(path=path) in str(caught.value)
+    assert caught.value.exit_code == code
+
+
+def test_identifiers_are_named_with_the_flag_that_leaves_them_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("name,code,x,y\n" + "".join(f"n{i},c{i},{i},{i * 0.5}\n" for i in range(30)))
+    with pytest.raises(TrainerError) as caught:
+        load(path, target="y", ignore="x")
+    assert '"name" (30), "code" (30)' in caught.value.message
+    assert '--ignore "x,name,code"' in caught.value.hint
+    load(path, target="y", ignore="name,code")
+    load(path, target="y", ignore="name", categorical="code")
+
+
+def test_class_of_one_sample_trains(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)) + "99,rare\n")
+    _, _, ((x, y), (_, y_test)) = load(path, target="y")
+    assert y[x[:, 0] == 99].tolist() == [2]
+    assert 2 not in y_test
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"ignore": "a", "numeric": "a"}, "numeric"),
+        ({"numeric": "a", "categorical": "b,a"}, "categorical"),
+        ({"kind": "regression", "loss": "CrossEntropyLoss"}, "loss"),
+        ({"kind": "classification", "loss": "MSELoss"}, "loss"),
+    ],
+)
+def test_hparams_that_contradict_each_other(values: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        TabularHparams(**values)
