@@ -37,7 +37,15 @@ def data():
 def network(torch):
     nn = torch.nn
     torch.manual_seed(0)
-    layers = [nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)]
+    layers = [
+        nn.Linear(64, 128),
+        nn.ReLU(),
+        nn.Linear(128, 128),
+        nn.ReLU(),
+        nn.Linear(128, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    ]
     return nn.Sequential(nn.Flatten(), *layers)
 
 
@@ -48,7 +56,9 @@ def ours(epochs: int) -> tuple[float, int]:
 
     options = {"latent_dim": 128, "n_layers": 3, "dropout": 0.0, "lr": 1e-3, "batch_size": BATCH}
     with tempfile.TemporaryDirectory() as folder:
-        result = train(load_task("digits"), {**options, "epochs": epochs, "checkpoint_every": 0}, runs_dir=folder)
+        result = train(
+            load_task("digits"), {**options, "epochs": epochs, "checkpoint_every": 0}, runs_dir=folder
+        )
         events = [json.loads(line) for line in (result.run_dir / "events.jsonl").read_text().splitlines()]
     began = next(event["time"] for event in events if event["event"] == "epoch_start")
     ended = [event["time"] for event in events if event["event"] == "epoch_end"][-1]
@@ -85,7 +95,12 @@ def lean(epochs: int) -> tuple[float, int]:
                 outputs = model(inputs)
                 test_loss += criterion(outputs, targets) * len(inputs)
                 test_correct += (outputs.argmax(1) == targets).sum()
-        _ = (loss_sum.item() / len(x), correct.item() / len(x), test_loss.item() / len(xt), test_correct.item() / len(xt))
+        _ = (
+            loss_sum.item() / len(x),
+            correct.item() / len(x),
+            test_loss.item() / len(xt),
+            test_correct.item() / len(xt),
+        )
     return time.perf_counter() - begin, steps
 
 
@@ -133,7 +148,9 @@ def ignite(epochs: int) -> tuple[float, int]:
     model = network(torch)
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    trainer = create_supervised_trainer(model, optimizer, criterion, output_transform=lambda x, y, out, loss: (out, y))
+    trainer = create_supervised_trainer(
+        model, optimizer, criterion, output_transform=lambda x, y, out, loss: (out, y)
+    )
     for name, metric in {"accuracy": Accuracy(), "loss": Loss(criterion)}.items():
         metric.attach(trainer, name)
     evaluator = create_supervised_evaluator(model, metrics={"accuracy": Accuracy(), "loss": Loss(criterion)})
@@ -181,7 +198,9 @@ def hf_trainer(epochs: int) -> tuple[float, int]:
             use_cpu=True,
             dataloader_pin_memory=False,
         )
-        trainer = Trainer(Model(), arguments, train_dataset=rows(train), eval_dataset=rows(test), compute_metrics=metrics)
+        trainer = Trainer(
+            Model(), arguments, train_dataset=rows(train), eval_dataset=rows(test), compute_metrics=metrics
+        )
         sys.stdout = open(os.devnull, "w")
         begin = time.perf_counter()
         trainer.train()
@@ -212,7 +231,9 @@ def lightning(epochs: int) -> tuple[float, int]:
             outputs = self.net(x)
             loss = self.criterion(outputs, y)
             self.log(f"{split}/loss", loss, on_step=False, on_epoch=True)
-            self.log(f"{split}/accuracy", (outputs.argmax(1) == y).float().mean(), on_step=False, on_epoch=True)
+            self.log(
+                f"{split}/accuracy", (outputs.argmax(1) == y).float().mean(), on_step=False, on_epoch=True
+            )
             return loss
 
         def training_step(self, batch, _):
@@ -258,7 +279,9 @@ def measure(name: str, epochs: int) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--only", default=",".join(CONTENDERS))
@@ -289,7 +312,9 @@ def main() -> None:
         ratio = ""
         if base:
             ratio = f"{statistics.median(a / b for a, b in zip(figures, times['lean'], strict=True)):.2f}"
-        print(f"| {name} | {statistics.median(figures):.0f} | {min(figures):.0f} | {max(figures):.0f} | {ratio} |")
+        print(
+            f"| {name} | {statistics.median(figures):.0f} | {min(figures):.0f} | {max(figures):.0f} | {ratio} |"
+        )
 
 
 if __name__ == "__main__":

@@ -51,14 +51,20 @@ CASES = {
     "switch with value": Case("digits --compile=yes", 2, ["--compile takes no value"]),
     "single dash": Case("digits -lr 3", 2, ["-lr", "two dashes"]),
     "text for a number": Case("digits --lr fast", 2, ['--lr: expected a number > 0, got "fast"']),
-    "fraction for a whole number": Case("digits --epochs 2.5", 2, ['--epochs: expected a whole number ≥ 1, got "2.5"']),
+    "fraction for a whole number": Case(
+        "digits --epochs 2.5", 2, ['--epochs: expected a whole number ≥ 1, got "2.5"']
+    ),
     "thousands separator": Case("digits --batch_size 1_000", 2, ["--batch_size: expected a whole number"]),
     "negative rate": Case("digits --lr -1e-3", 2, ["--lr: expected a number > 0, got -0.001"]),
     "zero batch": Case("digits --batch_size 0", 2, ["--batch_size", "got 0"]),
     "enormous batch": Case("digits --batch_size 99999999999", 2, ["--batch_size", "16,777,216"]),
     "not a number": Case("digits --lr nan", 2, ["--lr", "NaN"]),
-    "misspelt optimizer": Case("digits --optimizer Adamm", 2, ['--optimizer: unknown "Adamm"', "did you mean Adam"]),
-    "loss of three inputs": Case("digits --loss TripletMarginLoss", 2, ["TripletMarginLoss", "anchor", "compute_loss"]),
+    "misspelt optimizer": Case(
+        "digits --optimizer Adamm", 2, ['--optimizer: unknown "Adamm"', "did you mean Adam"]
+    ),
+    "loss of three inputs": Case(
+        "digits --loss TripletMarginLoss", 2, ["TripletMarginLoss", "anchor", "compute_loss"]
+    ),
     "option of another optimizer": Case("digits --momentum 0.9", 2, ["--momentum: Adam does not take it"]),
     "beta of one": Case("digits --betas 0.9,1", 2, ["--betas", "two numbers from 0 to below 1"]),
     "three betas": Case("digits --betas 0.9,0.99,0.999", 2, ["--betas", "two numbers"]),
@@ -70,14 +76,20 @@ CASES = {
         "digits --eval_every 0 --early_stopping_patience 2", 2, ["early_stopping_patience", "eval_every"]
     ),
     "nothing left to train on": Case("digits --test_size 0.6 --val_size 0.5", 2, ["leave no sample"]),
-    "test split without a sample": Case("--no-ui digits --test_size 0.0001", 2, ["leaves no sample", "test_size"]),
+    "test split without a sample": Case(
+        "--no-ui digits --test_size 0.0001", 2, ["leaves no sample", "test_size"]
+    ),
     "monitor of a metric that is not there": Case(
         "--no-ui digits --monitor test/acuracy", 2, ["test/acuracy", "did you mean test/accuracy"]
     ),
     "monitor of a split that is not there": Case("--no-ui digits --monitor val/loss", 2, ["val/loss"]),
     "Muon on biases": Case("--no-ui digits --optimizer Muon", 2, ["Muon updates matrices only", "AdamW"]),
-    "SparseAdam on dense gradients": Case("--no-ui digits --optimizer SparseAdam", 2, ["SparseAdam", "sparse gradients"]),
-    "run directory that holds a run": Case("--no-ui digits --run-dir taken", 2, ["taken", "--resume"], {"taken/run.json": "{}"}),
+    "SparseAdam on dense gradients": Case(
+        "--no-ui digits --optimizer SparseAdam", 2, ["SparseAdam", "sparse gradients"]
+    ),
+    "run directory that holds a run": Case(
+        "--no-ui digits --run-dir taken", 2, ["taken", "--resume"], {"taken/run.json": "{}"}
+    ),
     "resume of nothing": Case("--no-ui --resume last", 2, ["run"]),
     "resume of an unknown run": Case("--no-ui --resume 7f3a", 2, ["no such run", "7f3a"]),
     "resume auto without a folder": Case("--no-ui digits --resume auto", 2, ["--run-dir"]),
@@ -89,7 +101,9 @@ CASES = {
     "unknown preset": Case("--no-ui --preset digitz", 2, ["digitz", "did you mean digits"]),
     "preset that is missing": Case("--no-ui --preset ./no.json", 3, ["no.json"]),
     "preset without a task": preset('{"lr": 1}', 2, "p.json:1: task"),
-    "preset of another task": preset('{"task": "tabular"}', 2, "two tasks", "p.json:1", words="digits --preset p.json"),
+    "preset of another task": preset(
+        '{"task": "tabular"}', 2, "two tasks", "p.json:1", words="digits --preset p.json"
+    ),
     "preset of an unknown task": preset('{\n "task": "digitz"\n}', 2, "p.json:2", "digitz"),
     "preset with a syntax error": preset('{"task": "digits",\n "lr": }', 2, "p.json:2"),
     "preset that is a list": preset("[]", 2, "p.json:1"),
@@ -102,18 +116,25 @@ CASES = {
         "p.json:5: epochs",
         "p.json:6: eps",
     ),
-    "preset with a number beyond 2^53": preset('{"task": "digits", "seed": 9007199254740993}', 2, "p.json:1: seed"),
+    "preset with a number beyond 2^53": preset(
+        '{"task": "digits", "seed": 9007199254740993}', 2, "p.json:1: seed"
+    ),
     "preset in TOML with a wrong value": Case(
         "--no-ui --preset p.toml", 2, ["p.toml:2: lr"], {"p.toml": 'task = "digits"\nlr = "x"\n'}
     ),
     # task files
     "task file that is missing": Case("--no-ui nowhere.py", 3, ["nowhere.py"]),
     "task file that does not parse": Case("--no-ui t.py", 3, ["t.py:2"], {"t.py": "x = 1\nclass :\n"}),
-    "task file that fails": Case("--no-ui t2.py", 1, ["t2.py", "ZeroDivisionError", "line 1"], {"t2.py": "1 / 0\n"}),
+    "task file that fails": Case(
+        "--no-ui t2.py", 1, ["t2.py", "ZeroDivisionError", "line 1"], {"t2.py": "1 / 0\n"}
+    ),
     "task file without a task": Case("--no-ui t3.py", 2, ["t3.py", "no subclass"], {"t3.py": "x = 1\n"}),
     "object that is no task": Case("--no-ui t4.py:x", 2, ["t4.py:x"], {"t4.py": "x = 1\n"}),
     "two tasks in a file": Case(
-        "--no-ui t5.py", 2, ["A", "B", "t5.py:A"], {"t5.py": "from tui_trainer import Task\nclass A(Task): 0\nclass B(Task): 0\n"}
+        "--no-ui t5.py",
+        2,
+        ["A", "B", "t5.py:A"],
+        {"t5.py": "from tui_trainer import Task\nclass A(Task): 0\nclass B(Task): 0\n"},
     ),
     "module that is not there": Case("--no-ui no.such.module:Mine", 2, ["no.such.module:Mine"]),
     "hparam named like an option": Case(
@@ -126,16 +147,25 @@ CASES = {
         },
     ),
     "task that can't be built": Case(
-        "--no-ui t7.py", 1, ["while loading data", "t7.py:3"], {"t7.py": "from tui_trainer import Task\nclass A(Task):\n    def datasets(self, h): 1 / 0\n"}
+        "--no-ui t7.py",
+        1,
+        ["while loading data", "t7.py:3"],
+        {"t7.py": "from tui_trainer import Task\nclass A(Task):\n    def datasets(self, h): 1 / 0\n"},
     ),
     # data
     "table that is missing": Case("--no-ui tabular --dataset_path no.csv --target y", 3, ["no.csv"]),
-    "table without the target": Case("--no-ui tabular --dataset_path t.csv --target z", 2, ['no column "z"'], {"t.csv": "x,y\n1,2\n3,4\n"}),
-    "ragged table": Case("--no-ui tabular --dataset_path t.csv --target y", 3, ["t.csv:3"], {"t.csv": "x,y\n1,2\n3\n5,6\n"}),
+    "table without the target": Case(
+        "--no-ui tabular --dataset_path t.csv --target z", 2, ['no column "z"'], {"t.csv": "x,y\n1,2\n3,4\n"}
+    ),
+    "ragged table": Case(
+        "--no-ui tabular --dataset_path t.csv --target y", 3, ["t.csv:3"], {"t.csv": "x,y\n1,2\n3\n5,6\n"}
+    ),
     "empty table": Case("--no-ui tabular --dataset_path t.csv --target y", 3, ["t.csv"], {"t.csv": ""}),
     "images that are missing": Case("--no-ui images --dataset_path no", 3, ["no"]),
     "images without a folder": Case("--no-ui images", 2, ["dataset_path"]),
-    "empty class": Case("--no-ui images --dataset_path d", 3, ["d/a holds no image"], {"d/a/1.txt": "x", "d/b/2.txt": "y"}),
+    "empty class": Case(
+        "--no-ui images --dataset_path d", 3, ["d/a holds no image"], {"d/a/1.txt": "x", "d/b/2.txt": "y"}
+    ),
     "text that is too short": Case("--no-ui char_lm --dataset_path t.txt", 3, ["t.txt"], {"t.txt": "hello"}),
     "text that is missing": Case("--no-ui char_lm --dataset_path no.txt", 3, ["no.txt"]),
     "heads that don't divide": Case("--no-ui char_lm --d_model 64 --n_heads 5", 2, ["--n_heads"]),
@@ -144,7 +174,10 @@ CASES = {
         "--no-ui seq2seq --dataset_path . --dataset_json_fname p.json", 3, ["p.json"], {"p.json": '{"a": 1}'}
     ),
     "pair without a target": Case(
-        "--no-ui seq2seq --dataset_path . --dataset_json_fname p.json", 3, ["p.json", "target"], {"p.json": json.dumps([{"input": "x"}])}
+        "--no-ui seq2seq --dataset_path . --dataset_json_fname p.json",
+        3,
+        ["p.json", "target"],
+        {"p.json": json.dumps([{"input": "x"}])},
     ),
 }
 

@@ -37,7 +37,9 @@ def test_the_readmes_own_task_is_short_and_trains(tui_train: Callable[..., Done]
 def test_the_readmes_python_call_trains_and_its_numpy_lines_read_the_steps(folder: Path) -> None:
     (folder / "my_task.py").write_text(own_task())
     call = next(block for block in blocks("python") if "result = train(" in block)
-    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=False, cwd=folder)
+    done = subprocess.run(
+        [sys.executable, "-c", call], capture_output=True, text=True, check=False, cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     run = only_run(folder)
     assert run is not None
@@ -45,7 +47,10 @@ def test_the_readmes_python_call_trains_and_its_numpy_lines_read_the_steps(folde
     names: dict[str, object] = {}
     exec(lines.replace("runs/20261123-031415-digits-7f3a", str(run)), names)
     steps, columns = names["steps"], names["columns"]
-    assert json.loads((run / "events.jsonl").read_text().splitlines()[-1])["steps"] == steps[-1, columns.index("step")]
+    assert (
+        json.loads((run / "events.jsonl").read_text().splitlines()[-1])["steps"]
+        == steps[-1, columns.index("step")]
+    )
 
 
 def test_every_option_and_command_in_the_readme_exists() -> None:

@@ -18,7 +18,14 @@ from tui_trainer.config.presets import list_presets
 
 Run = Callable[..., Done]
 
-SHIPPED = ["digits", "digits-cnn", "tabular-breast-cancer", "tabular-diabetes", "char-lm-stdlib", "seq2seq-dates"]
+SHIPPED = [
+    "digits",
+    "digits-cnn",
+    "tabular-breast-cancer",
+    "tabular-diabetes",
+    "char-lm-stdlib",
+    "seq2seq-dates",
+]
 SEED = {
     "latent_dim": 128,
     "n_layers": 3,
@@ -50,12 +57,16 @@ def test_shipped_presets_are_the_promised_ones(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
-def test_each_shipped_preset_trains_a_few_steps_and_is_valid_with_one_epoch(name: str, tui_train: Run, folder: Path) -> None:
+def test_each_shipped_preset_trains_a_few_steps_and_is_valid_with_one_epoch(
+    name: str, tui_train: Run, folder: Path
+) -> None:
     done = tui_train("--no-ui", "--preset", name, "--epochs", 1, "--max_steps", 3, "--json")
     assert done.code == 0, done.err
     ended = done.lines[-1]
     assert (ended["event"], ended["status"], ended["steps"]) == ("run_end", "finished", 3)
-    losses = [line["metrics"]["test/loss"] for line in done.lines if line["event"] in ("evaluation", "epoch_end")]
+    losses = [
+        line["metrics"]["test/loss"] for line in done.lines if line["event"] in ("evaluation", "epoch_end")
+    ]
     assert losses
     assert np.isfinite(losses).all()
 
@@ -86,9 +97,13 @@ def test_reported_test_metrics_equal_an_evaluation_without_our_code(tui_train: R
 
     _, (inputs, targets) = Digits().datasets(Digits.hparams_class())
     everything = load_digits()
-    assert {tuple(row) for row in inputs.flatten(1).tolist()} <= {tuple(row) for row in everything.data.tolist()}
+    assert {tuple(row) for row in inputs.flatten(1).tolist()} <= {
+        tuple(row) for row in everything.data.tolist()
+    }
     # The bare network, layer by layer, from nothing but the names and shapes in the file.
-    linear = [name.removesuffix(".weight") for name in state if name.endswith(".weight") and state[name].dim() == 2]
+    linear = [
+        name.removesuffix(".weight") for name in state if name.endswith(".weight") and state[name].dim() == 2
+    ]
     hidden = inputs.flatten(1).float()
     mean, std = (next(state[n] for n in state if n.endswith(end)) for end in ("mean", "std"))
     hidden = (hidden.reshape(inputs.shape) - mean) / std
@@ -102,10 +117,14 @@ def test_reported_test_metrics_equal_an_evaluation_without_our_code(tui_train: R
     assert reported["test/accuracy"] == pytest.approx(accuracy, abs=1e-5)
 
 
-def test_a_checkpoints_parameters_given_as_preset_repeat_the_run_bit_for_bit(tui_train: Run, folder: Path) -> None:
+def test_a_checkpoints_parameters_given_as_preset_repeat_the_run_bit_for_bit(
+    tui_train: Run, folder: Path
+) -> None:
     words = ["--no-ui", "digits", "--epochs", 2, "--dropout", 0.2, "--lr", 3e-3, "--seed", 7, "--quiet"]
     assert tui_train(*words, "--run-dir", "first").code == 0
-    again = tui_train("--no-ui", "--preset", "first/checkpoints/model_parameters_1.json", "--run-dir", "again", "--quiet")
+    again = tui_train(
+        "--no-ui", "--preset", "first/checkpoints/model_parameters_1.json", "--run-dir", "again", "--quiet"
+    )
     assert again.code == 0, again.err
     before, after = weights(folder / "first", "2"), weights(folder / "again", "2")
     assert before.keys() == after.keys()
@@ -120,7 +139,9 @@ def test_flags_beat_the_preset_and_the_preset_beats_the_default(tui_train: Run, 
 
 
 def test_words_may_come_in_any_order_with_dashes_or_underscores(tui_train: Run, folder: Path) -> None:
-    done = tui_train("--batch-size", 64, "--no-compile", "--epochs=1", "digits", "--no_ui", "--quiet", "--run_dir", "run")
+    done = tui_train(
+        "--batch-size", 64, "--no-compile", "--epochs=1", "digits", "--no_ui", "--quiet", "--run_dir", "run"
+    )
     assert done.code == 0, done.err
     hparams = json.loads((folder / "run/hparams.json").read_text())
     assert (hparams["batch_size"], hparams["compile"], hparams["task"]) == (64, False, "digits")
@@ -132,7 +153,16 @@ def test_json_lines_are_the_record_and_nothing_else_is_on_stdout(tui_train: Run,
     assert run is not None
     assert done.out == (run / "events.jsonl").read_text()
     start = next(line for line in done.lines if line["event"] == "run_start")
-    promised = {"run_dir", "task", "hparams", "device", "world_size", "parameters", "train_samples", "test_samples"}
+    promised = {
+        "run_dir",
+        "task",
+        "hparams",
+        "device",
+        "world_size",
+        "parameters",
+        "train_samples",
+        "test_samples",
+    }
     assert promised | {"steps_per_epoch", "total_steps"} <= start.keys()
     epoch = next(line for line in done.lines if line["event"] == "epoch_end")
     assert {"epoch", "step", "metrics", "lr", "seconds", "samples_per_s"} <= epoch.keys()
@@ -166,7 +196,11 @@ def test_ctrl_c_in_mid_epoch_saves_and_exits_130_and_resume_gives_the_same_weigh
     assert process.wait(60) == 130
     run = steps.parent
     record = events(run)
-    assert (record[-1]["event"], record[-1]["status"], record[-1]["reason"]) == ("run_end", "stopped", "SIGINT")
+    assert (record[-1]["event"], record[-1]["status"], record[-1]["reason"]) == (
+        "run_end",
+        "stopped",
+        "SIGINT",
+    )
     entries = json.loads((run / "checkpoints/checkpoints.json").read_text())["checkpoints"]
     assert len(entries) == 1
     assert entries[-1]["batch"] > 0
@@ -204,7 +238,9 @@ def test_a_reader_that_leaves_early_costs_neither_a_traceback_nor_the_run(start:
     assert [event["title"] for event in record if event["event"] == "alert"] == ["output closed"]
 
 
-def test_resume_of_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(tui_train: Run, folder: Path) -> None:
+def test_resume_of_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(
+    tui_train: Run, folder: Path
+) -> None:
     assert tui_train("--no-ui", "digits", "--epochs", 2, "--quiet").code == 0
     run = only_run(folder)
     assert run is not None

@@ -35,7 +35,15 @@ def test_light_packages_load_no_heavy_library() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["--version"], ["digits", "--help"], ["presets"], ["presets", "check", "{bad}"], ["runs"], ["tasks"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["digits", "--help"],
+        ["presets"],
+        ["presets", "check", "{bad}"],
+        ["runs"],
+        ["tasks"],
+    ],
     ids=" ".join,
 )
 def test_quick_commands_load_neither_torch_nor_textual(words: list[str], tmp_path: Path) -> None:
@@ -52,7 +60,9 @@ except SystemExit:
 loaded = [heavy for heavy in {HEAVY} if heavy in sys.modules]
 print("loaded:", loaded, file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.stderr.strip().endswith("loaded: []"), done.stderr
 
 

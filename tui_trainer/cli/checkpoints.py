@@ -23,9 +23,15 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("checkpoints", help="list, verify, pin and delete checkpoints")
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    def action(name: str, run: Callable[[argparse.Namespace], int], text: str, metavar: str) -> argparse.ArgumentParser:
+    def action(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, metavar: str
+    ) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-        added.add_argument("word", metavar=metavar, help="RUN: id, its end, name, folder or last; CKPT: RUN@7, RUN@best, a .pt file")
+        added.add_argument(
+            "word",
+            metavar=metavar,
+            help="RUN: id, its end, name, folder or last; CKPT: RUN@7, RUN@best, a .pt file",
+        )
         add_runs_dir(added)
         added.set_defaults(run=run)
         return added
@@ -48,13 +54,27 @@ def _list(args: argparse.Namespace) -> int:
     if not entries:
         print(f"{layout.root} has no checkpoint", file=sys.stderr)
         return Exit.OK
-    shown = list(dict.fromkeys(name for entry in entries for name in entry["metrics"] if name.endswith(("/loss", "/accuracy"))))
+    shown = list(
+        dict.fromkeys(
+            name for entry in entries for name in entry["metrics"] if name.endswith(("/loss", "/accuracy"))
+        )
+    )
     rows = [["file", "epoch", "step", *shown, "size", "age", "marks"]]
     for entry in entries:
         marks = " ".join(mark for mark in ("best", "last", "pinned") if entry.get(mark))
         values = [number(entry["metrics"].get(name)) for name in shown]
         name = layout.model_file(entry["tag"]).name
-        rows.append([name, str(entry["epoch"]), f"{entry['step']:,}", *values, size(entry["size"]), age(entry["time"]), marks])
+        rows.append(
+            [
+                name,
+                str(entry["epoch"]),
+                f"{entry['step']:,}",
+                *values,
+                size(entry["size"]),
+                age(entry["time"]),
+                marks,
+            ]
+        )
     print(aligned(rows, right=range(1, 4 + len(shown))))
     return Exit.OK
 
@@ -75,7 +95,9 @@ def _verify(args: argparse.Namespace) -> int:
         problems += found
     if problems:
         raise FileError(
-            "bad checkpoint", f"{len(problems)} of the files of {root} are not as they were saved", "resume falls back to the newest good one"
+            "bad checkpoint",
+            f"{len(problems)} of the files of {root} are not as they were saved",
+            "resume falls back to the newest good one",
         )
     return Exit.OK
 
@@ -96,7 +118,11 @@ def _remove(args: argparse.Namespace) -> int:
         entry = next(entry for entry in read_index(layout) if entry["tag"] == tag)
         marks = [mark for mark in ("pinned", "best", "last") if entry.get(mark)]
         if marks and not args.force:
-            raise UsageError("checkpoint is protected", f"{layout.model_file(tag).name} is {' and '.join(marks)}", "--force deletes it all the same")
+            raise UsageError(
+                "checkpoint is protected",
+                f"{layout.model_file(tag).name} is {' and '.join(marks)}",
+                "--force deletes it all the same",
+            )
         remove_entries(layout, [tag])
     print(f"{layout.model_file(tag).name} is deleted, with its companions")
     return Exit.OK
@@ -114,7 +140,9 @@ class _owned:
         except LockHeld as held:
             pid = held.owner.get("pid", "another process")
             raise UsageError(
-                "run is live", f"{Path(self._layout.root).name} is being trained by {pid}", "try again when it has ended"
+                "run is live",
+                f"{Path(self._layout.root).name} is being trained by {pid}",
+                "try again when it has ended",
             ) from held
 
     def __exit__(self, *_: object) -> None:

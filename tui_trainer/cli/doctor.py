@@ -325,8 +325,7 @@ def check_device(nvml: Mapping[str, Any], torch: Mapping[str, Any], visible: str
         return [*checks, Check("CUDA", "bad", f"{driver}; torch does not load", "see torch above")]
     wanted, offered = str(torch.get("cuda") or ""), str(nvml.get("cuda") or "")
     if not wanted:
-        index = "https://download.pytorch.org/whl/cu126"
-        fix = f"pip install --force-reinstall torch --index-url {index} (or uv pip install --torch-backend=auto torch)"
+        fix = "uv pip install --reinstall torch --torch-backend=auto, or what pytorch.org gives for CUDA"
         return [*checks, Check("CUDA", "bad", f"{driver}; this torch build has no CUDA", fix)]
     if _numbers(offered)[:1] < _numbers(wanted)[:1]:
         found = f"{driver}; torch was built for CUDA {wanted}: the driver is too old"

@@ -13,7 +13,10 @@ from tui_trainer.errors import UsageError
 
 VALUED = {
     "preset": ("NAME|FILE", "start from this preset: a name (see tui-train presets) or a file"),
-    "resume": ("RUN", "go on with this run from its newest good checkpoint; `auto` with --run-dir: if there is one"),
+    "resume": (
+        "RUN",
+        "go on with this run from its newest good checkpoint; `auto` with --run-dir: if there is one",
+    ),
     "runs_dir": ("DIR", "where runs live (default: $TUI_TRAIN_RUNS, or ./runs)"),
     "run_dir": ("DIR", "this very run directory"),
     "run_name": ("NAME", "a human name beside the run's id"),
@@ -53,7 +56,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         width = min(shutil.get_terminal_size().columns, 110)
         options.setdefault(
-            "formatter_class", lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=width)
+            "formatter_class",
+            lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=width),
         )
         super().__init__(**{"allow_abbrev": False, **options})
 
@@ -91,7 +95,12 @@ def build_parser(specs: Mapping[str, FieldSpec], task: str | None) -> Parser:
         description=about,
         epilog=_EPILOG.format(commands=commands),
     )
-    parser.add_argument("task", nargs="?", metavar="TASK", help="digits, tabular, images, char_lm, seq2seq, my_task.py, module:Class")
+    parser.add_argument(
+        "task",
+        nargs="?",
+        metavar="TASK",
+        help="digits, tabular, images, char_lm, seq2seq, my_task.py, module:Class",
+    )
     for name, (metavar, text) in VALUED.items():
         parser.add_argument(dashed(name), dest=f"option_{name}", metavar=metavar, help=_percent(text))
     for name, text in SWITCHES.items():
@@ -113,7 +122,11 @@ def add_hparams(parser: argparse.ArgumentParser, specs: Mapping[str, FieldSpec],
 
 
 def _add_flag(group: Any, spec: FieldSpec) -> None:
-    options: dict[str, Any] = {"dest": f"hparam_{spec.name}", "default": argparse.SUPPRESS, "help": _percent(help_text(spec))}
+    options: dict[str, Any] = {
+        "dest": f"hparam_{spec.name}",
+        "default": argparse.SUPPRESS,
+        "help": _percent(help_text(spec)),
+    }
     if spec.kind == "bool":
         group.add_argument(f"--{spec.name}", action="store_true", **options)
         negative = {**options, "help": argparse.SUPPRESS}

@@ -93,7 +93,9 @@ def take_hparams(argv: Sequence[str]) -> tuple[list[str], dict[str, str | bool]]
             flags[name] = value
         elif name.removeprefix("no_") in specs:
             flags[name.removeprefix("no_")] = False
-    rest = Words([flag for flag in words.flags if flag[0] in own[0] | own[1]], words.positionals, help=words.help)
+    rest = Words(
+        [flag for flag in words.flags if flag[0] in own[0] | own[1]], words.positionals, help=words.help
+    )
     return rest.for_argparse(()), flags
 
 

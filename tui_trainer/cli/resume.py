@@ -34,7 +34,9 @@ def find_resumed(word: str, runs_dir: Path, run_dir: Path | None) -> RunLayout |
     """
     if word == "auto":
         if run_dir is None:
-            raise UsageError("nothing to resume", "--resume auto needs --run-dir", "--resume auto --run-dir DIR")
+            raise UsageError(
+                "nothing to resume", "--resume auto needs --run-dir", "--resume auto --run-dir DIR"
+            )
         return RunLayout(run_dir) if is_run(run_dir) else None
     if "@" in word and not Path(word).exists():
         name, _, tag = word.rpartition("@")
@@ -56,11 +58,15 @@ def resume_point(layout: RunLayout) -> ResumePoint:
         UsageError: another process is training it.
     """
     if lock_is_held(layout.lock):
-        raise UsageError("run is live", f"{layout.root} is being trained by another process", "tui-train show says which")
+        raise UsageError(
+            "run is live", f"{layout.root} is being trained by another process", "tui-train show says which"
+        )
     entry, problems = newest_good(layout)
     if entry is None and read_index(layout):
         raise FileError(
-            "no good checkpoint", f"{layout.root}: {'; '.join(problems)}", "tui-train checkpoints verify RUN shows each"
+            "no good checkpoint",
+            f"{layout.root}: {'; '.join(problems)}",
+            "tui-train checkpoints verify RUN shows each",
         )
     return ResumePoint(layout, entry, tuple(problems))
 
@@ -72,7 +78,9 @@ def check_changes(base: dict[str, Any], hparams: Hparams) -> None:
         UsageError: names each change.
     """
     now = hparams.model_dump(mode="json")
-    changed = [name for name, value in now.items() if name not in SAFE and name in base and base[name] != value]
+    changed = [
+        name for name, value in now.items() if name not in SAFE and name in base and base[name] != value
+    ]
     if changed:
         lines = [f"{name}: {flag_text(base[name])} -> {flag_text(now[name])}" for name in changed]
         raise UsageError(

@@ -19,8 +19,12 @@ from tui_trainer.runs.state import read_state
 
 def add_parser(subparsers: Any) -> None:
     """Add `show` to the command line."""
-    parser = subparsers.add_parser("show", help="show one run", description="One run: how it went, its metrics, its hparams.")
-    parser.add_argument("run_word", metavar="RUN", nargs="?", default="last", help="id, its end, a name, a folder, or last")
+    parser = subparsers.add_parser(
+        "show", help="show one run", description="One run: how it went, its metrics, its hparams."
+    )
+    parser.add_argument(
+        "run_word", metavar="RUN", nargs="?", default="last", help="id, its end, a name, a folder, or last"
+    )
     add_runs_dir(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=_show)
@@ -46,15 +50,21 @@ def _show(args: argparse.Namespace) -> int:
     print(f"{state.task} · {state.run_id}{f' · {state.name}' if state.name else ''}")
     why = f": {state.reason}" if state.reason else ""
     of_epochs = f"/{state.epochs}" if state.epochs else ""
-    print(f"{state.status}{why} · epoch {state.epoch}{of_epochs} · step {state.step:,} · {duration(summary['duration_s'])}")
-    print(f"device {state.device or '–'} · {_count(state.parameters)} parameters · {_count(state.train_samples)} training samples")
+    print(
+        f"{state.status}{why} · epoch {state.epoch}{of_epochs} · step {state.step:,} · {duration(summary['duration_s'])}"
+    )
+    print(
+        f"device {state.device or '–'} · {_count(state.parameters)} parameters · {_count(state.train_samples)} training samples"
+    )
     if state.metrics:
         rows = [["metric", "best", "last"]]
         for name, value in state.metrics.items():
             best = state.bests.get(name)
             rows.append([name, f"{number(best.value)} @{best.epoch}" if best else "–", number(value)])
         print(f"\n{aligned(rows)}")
-    print(f"\n{aligned([['hparam', 'value'], *([name, flag_text(value)] for name, value in reader.hparams().items())])}")
+    print(
+        f"\n{aligned([['hparam', 'value'], *([name, flag_text(value)] for name, value in reader.hparams().items())])}"
+    )
     for alert in state.alerts[-5:]:
         print(f"\n{alert.level}: {alert.title}: {alert.message}")
     print(f"\nrun     {_short(root)}")

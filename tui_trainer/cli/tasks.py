@@ -31,7 +31,9 @@ def add_parser(subparsers: Any) -> None:
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
     show = action("show", _show, "a task's hparams with their meaning")
     show.add_argument("task", metavar="TASK", help="a name, my_task.py or module:Class")
-    show.add_argument("--json", action="store_true", help="one JSON object, with the JSON Schema of its hparams")
+    show.add_argument(
+        "--json", action="store_true", help="one JSON object, with the JSON Schema of its hparams"
+    )
     make = action("make-data", _make_data, "write an example data set")
     make.add_argument("task", metavar="TASK", help="seq2seq")
     make.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
@@ -56,7 +58,11 @@ def _list(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     task = load_task(args.task)
     if args.json:
-        facts = {"task": task.name, "description": task.summary(), "schema": json_schema(task.hparams_class, task.name)}
+        facts = {
+            "task": task.name,
+            "description": task.summary(),
+            "schema": json_schema(task.hparams_class, task.name),
+        }
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return Exit.OK
     print(f"{task.name}: {task.summary()}")
@@ -73,7 +79,11 @@ def _make_data(args: argparse.Namespace) -> int:
     task = load_task(args.task)
     make = getattr(type(task), "make_data", None)
     if make is None:
-        raise UsageError("no data to make", f"task {args.task} has no example data set", "tui-train tasks make-data seq2seq DIR")
+        raise UsageError(
+            "no data to make",
+            f"task {args.task} has no example data set",
+            "tui-train tasks make-data seq2seq DIR",
+        )
     path = make(args.folder)
     print(path)
     return Exit.OK

@@ -18,6 +18,7 @@ from tui_trainer.cli.options import (
     hparam_valued,
     version_text,
 )
+from tui_trainer.cli.tables import aligned, number
 from tui_trainer.cli.words import Words, refuse_unknown, sort_words
 from tui_trainer.config.fields import FieldSpec
 from tui_trainer.config.hparams import Hparams
@@ -49,7 +50,9 @@ class Order:
 
     def task(self) -> Task:
         resumed_task = self.base.get("task") if self.resumed else None
-        return choose_task(self.typed, self.preset, resumed_task, self.resumed.task_source if self.resumed else None)
+        return choose_task(
+            self.typed, self.preset, resumed_task, self.resumed.task_source if self.resumed else None
+        )
 
 
 def sort_main(argv: Sequence[str], specs: dict[str, FieldSpec]) -> Words:
@@ -84,10 +87,16 @@ def main(argv: Sequence[str]) -> int:
         return Exit.OK
     refuse_unknown(words, _known(specs), f"tui-train {task.name} --help")
     if len(words.positionals) > 1:
-        raise UsageError("too many words", f"expected one TASK, got {' '.join(words.positionals)}", "tui-train --help")
+        raise UsageError(
+            "too many words", f"expected one TASK, got {' '.join(words.positionals)}", "tui-train --help"
+        )
     args = vars(parser.parse_args(words.for_argparse({*SWITCHES, *VALUED})))
-    flags = {name.removeprefix("hparam_"): value for name, value in args.items() if name.startswith("hparam_")}
-    return _start(task, order, flags, {name.removeprefix("option_"): value for name, value in args.items()}, argv)
+    flags = {
+        name.removeprefix("hparam_"): value for name, value in args.items() if name.startswith("hparam_")
+    }
+    return _start(
+        task, order, flags, {name.removeprefix("option_"): value for name, value in args.items()}, argv
+    )
 
 
 def _known(specs: dict[str, FieldSpec]) -> set[str]:
@@ -139,11 +148,14 @@ def _start(
         check_changes(order.base, resolved.hparams)
         if nothing_to_do(order.resumed, order.base, resolved.hparams):
             epochs = resolved.hparams.epochs
-            print(f"{order.resumed.root} is finished: nothing to do (--epochs {2 * epochs} would go on)", file=sys.stderr)
+            print(
+                f"{order.resumed.root} is finished: nothing to do (--epochs {2 * epochs} would go on)",
+                file=sys.stderr,
+            )
             return Exit.OK
         resume = resume_point(order.resumed)
     if not options["no_ui"] and not options["quiet"]:
-        print("tui-train: this version has no app yet; training in this terminal, as with --no-ui", file=sys.stderr)
+        print("no app in this version yet: training here, as with --no-ui", file=sys.stderr)
     result = launch(
         task,
         resolved.hparams,
@@ -174,13 +186,16 @@ def _check(task: Task, hparams: Hparams, as_json: bool) -> int:
 
         print(encode(report).decode().strip())
         return Exit.OK
-    print(f"task        {report['task']}")
-    print(f"device      {report['device']} ({report['device_reason']})")
-    print(f"parameters  {report['parameters']:,}")
-    print(f"samples     {_count(report['train_samples'])} train, {_count(report['val_samples'])} val, {_count(report['test_samples'])} test")
-    print(f"steps       {_count(report['steps_per_epoch'])} an epoch, {_count(report['total_steps'])} in all")
-    for name, value in report["metrics"].items():
-        print(f"{name:<16}{value:.6g}")
+    samples = [f"{_count(report[f'{split}_samples'])} {split}" for split in ("train", "val", "test")]
+    rows = [
+        ["task", report["task"]],
+        ["device", f"{report['device']} ({report['device_reason']})"],
+        ["parameters", f"{report['parameters']:,}"],
+        ["samples", ", ".join(samples)],
+        ["steps", f"{_count(report['steps_per_epoch'])} an epoch, {_count(report['total_steps'])} in all"],
+        *([name, number(value)] for name, value in report["metrics"].items()),
+    ]
+    print(aligned(rows))
     print("ok: one training and one test batch went through; nothing was written")
     return Exit.OK
 

@@ -72,7 +72,9 @@ def sort_words(argv: Sequence[str], switches: Collection[str], valued: Collectio
         elif word.startswith("--"):
             _sort_flag(word, rest, words, switches, valued)
         elif word.startswith("-") and len(word) > 1:
-            raise UsageError("unknown option", word, "options are spelled out with two dashes; see tui-train --help")
+            raise UsageError(
+                "unknown option", word, "options are spelled out with two dashes; see tui-train --help"
+            )
         else:
             words.positionals.append(word)
     return words
@@ -86,7 +88,9 @@ def _sort_flag(
     follows = bool(rest) and not rest[0].startswith("--")
     if name in switches:
         if equals:
-            raise UsageError("wrong option", f"--{spelled} takes no value, got {value!r}", f"--{spelled} or nothing")
+            raise UsageError(
+                "wrong option", f"--{spelled} takes no value, got {value!r}", f"--{spelled} or nothing"
+            )
         words.flags.append((name, True))
     elif equals:
         words.flags.append((name, value))
@@ -112,5 +116,7 @@ def refuse_unknown(words: Words, known: Collection[str], where: str = "tui-train
         return
     lines = [f"--{name}{suggestion(name, sorted(known))}" for name in words.unknown]
     raise UsageError(
-        "unknown option" if len(lines) == 1 else "unknown options", "\n  ".join(lines), f"{where} shows every option"
+        "unknown option" if len(lines) == 1 else "unknown options",
+        "\n  ".join(lines),
+        f"{where} shows every option",
     )

@@ -49,20 +49,33 @@ class Hparams(BaseModel):
     (`epochs: int = 20`) changes the default and keeps bounds, unit and description.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+    )
 
     # Data
     task: str | None = Field(
-        None, group="Data", max_length=4096, description="What is trained: a built-in task, a task file or module:Class."
+        None,
+        group="Data",
+        max_length=4096,
+        description="What is trained: a built-in task, a task file or module:Class.",
     )
     dataset_path: str | None = Field(
         None, group="Data", path=True, max_length=4096, description="File or folder that holds the data set."
     )
     dataset_json_fname: str | None = Field(
-        None, group="Data", max_length=255, description="Name of the JSON file inside dataset_path, for tasks that read one."
+        None,
+        group="Data",
+        max_length=255,
+        description="Name of the JSON file inside dataset_path, for tasks that read one.",
     )
     test_size: float = Field(
-        0.2, ge=0, lt=1, group="Data", unit="fraction", description="Part of the samples kept for the test set; 0 for no test set."
+        0.2,
+        ge=0,
+        lt=1,
+        group="Data",
+        unit="fraction",
+        description="Part of the samples kept for the test set; 0 for no test set.",
     )
     val_size: float = Field(
         0.0,
@@ -73,10 +86,22 @@ class Hparams(BaseModel):
         description="Part of the samples kept for a validation set; where there is one, it decides best and early stopping.",
     )
     batch_size: int = Field(
-        32, ge=1, le=1 << 24, group="Data", unit="samples", log=True, description="Samples of one batch, over all ranks."
+        32,
+        ge=1,
+        le=1 << 24,
+        group="Data",
+        unit="samples",
+        log=True,
+        description="Samples of one batch, over all ranks.",
     )
     eval_batch_size: int | None = Field(
-        None, ge=1, le=1 << 24, group="Data", unit="samples", log=True, description="Samples of one evaluation batch; none: batch_size."
+        None,
+        ge=1,
+        le=1 << 24,
+        group="Data",
+        unit="samples",
+        log=True,
+        description="Samples of one evaluation batch; none: batch_size.",
     )
     num_workers: Literal["auto"] | int = Field(
         "auto",
@@ -101,15 +126,38 @@ class Hparams(BaseModel):
         description="Loss by its class name in torch.nn; auto: what suits the task.",
     )
     label_smoothing: float = Field(
-        0.0, ge=0, le=1, group="Optimisation", unit="fraction", description="Weight moved from the true class to all classes (CrossEntropyLoss)."
+        0.0,
+        ge=0,
+        le=1,
+        group="Optimisation",
+        unit="fraction",
+        description="Weight moved from the true class to all classes (CrossEntropyLoss).",
     )
-    optimizer: OptimizerName = Field("Adam", group="Optimisation", description="Optimizer by its class name in torch.optim.")
-    lr: float = Field(1e-3, gt=0, le=1e6, group="Optimisation", log=True, description="Learning rate: the optimizer's step size at its peak.")
+    optimizer: OptimizerName = Field(
+        "Adam", group="Optimisation", description="Optimizer by its class name in torch.optim."
+    )
+    lr: float = Field(
+        1e-3,
+        gt=0,
+        le=1e6,
+        group="Optimisation",
+        log=True,
+        description="Learning rate: the optimizer's step size at its peak.",
+    )
     weight_decay: float | None = Field(
-        None, ge=0, le=1e6, group="Optimisation", log=True, description="Pull of weights towards zero; none: the optimizer's own."
+        None,
+        ge=0,
+        le=1e6,
+        group="Optimisation",
+        log=True,
+        description="Pull of weights towards zero; none: the optimizer's own.",
     )
     momentum: float | None = Field(
-        None, ge=0, lt=1, group="Optimisation", description="Momentum of SGD, RMSprop and Muon; none: the optimizer's own."
+        None,
+        ge=0,
+        lt=1,
+        group="Optimisation",
+        description="Momentum of SGD, RMSprop and Muon; none: the optimizer's own.",
     )
     betas: tuple[float, float] | None = Field(
         None,
@@ -118,13 +166,27 @@ class Hparams(BaseModel):
         description="Decay rates of the running means of gradient and squared gradient (Adam family); none: the optimizer's own.",
     )
     eps: float | None = Field(
-        None, gt=0, le=1, group="Optimisation", log=True, description="Term that keeps a denominator from zero; none: the optimizer's own."
+        None,
+        gt=0,
+        le=1,
+        group="Optimisation",
+        log=True,
+        description="Term that keeps a denominator from zero; none: the optimizer's own.",
     )
     grad_clip_norm: float | None = Field(
-        None, gt=0, le=1e9, group="Optimisation", description="Gradients with a larger norm are scaled down to it; none: no clipping."
+        None,
+        gt=0,
+        le=1e9,
+        group="Optimisation",
+        description="Gradients with a larger norm are scaled down to it; none: no clipping.",
     )
     grad_accumulation: int = Field(
-        1, ge=1, le=1 << 16, group="Optimisation", unit="batches", description="Batches whose gradients make one optimizer step."
+        1,
+        ge=1,
+        le=1 << 16,
+        group="Optimisation",
+        unit="batches",
+        description="Batches whose gradients make one optimizer step.",
     )
     ema_decay: float | None = Field(
         None,
@@ -134,32 +196,70 @@ class Hparams(BaseModel):
         description="Decay of the exponential moving average of the weights, which is then evaluated and saved; none: off.",
     )
     precision: PrecisionName = Field(
-        "float32", group="Optimisation", description="Number format of the forward pass; float16 scales its gradients."
+        "float32",
+        group="Optimisation",
+        description="Number format of the forward pass; float16 scales its gradients.",
     )
 
     # Schedule
-    epochs: int = Field(10, ge=1, le=10**9, group="Schedule", unit="epochs", description="Passes over the training set.")
+    epochs: int = Field(
+        10, ge=1, le=10**9, group="Schedule", unit="epochs", description="Passes over the training set."
+    )
     max_steps: int | None = Field(
-        None, ge=1, le=10**12, group="Schedule", unit="steps", description="End the run after this many optimizer steps; none: no limit."
+        None,
+        ge=1,
+        le=10**12,
+        group="Schedule",
+        unit="steps",
+        description="End the run after this many optimizer steps; none: no limit.",
     )
     max_minutes: float | None = Field(
-        None, gt=0, le=10**7, group="Schedule", unit="minutes", description="End the run after this much time; none: no limit."
+        None,
+        gt=0,
+        le=10**7,
+        group="Schedule",
+        unit="minutes",
+        description="End the run after this much time; none: no limit.",
     )
-    scheduler: SchedulerName = Field("constant", group="Schedule", description="How the learning rate moves during training.")
+    scheduler: SchedulerName = Field(
+        "constant", group="Schedule", description="How the learning rate moves during training."
+    )
     warmup: float = Field(
-        0.0, ge=0, le=1, group="Schedule", unit="fraction of training", description="Part of training in which the learning rate rises linearly to lr."
+        0.0,
+        ge=0,
+        le=1,
+        group="Schedule",
+        unit="fraction of training",
+        description="Part of training in which the learning rate rises linearly to lr.",
     )
     lr_decay: float = Field(
-        0.1, gt=0, lt=1, group="Schedule", description="Factor on the learning rate at each step of the step and plateau schedulers."
+        0.1,
+        gt=0,
+        lt=1,
+        group="Schedule",
+        description="Factor on the learning rate at each step of the step and plateau schedulers.",
     )
     lr_decay_every: int = Field(
-        10, ge=1, le=10**9, group="Schedule", unit="epochs", description="Epochs between two steps of the step scheduler."
+        10,
+        ge=1,
+        le=10**9,
+        group="Schedule",
+        unit="epochs",
+        description="Epochs between two steps of the step scheduler.",
     )
     lr_patience: int = Field(
-        3, ge=0, le=10**9, group="Schedule", unit="evaluations", description="Evaluations without improvement that the plateau scheduler waits."
+        3,
+        ge=0,
+        le=10**9,
+        group="Schedule",
+        unit="evaluations",
+        description="Evaluations without improvement that the plateau scheduler waits.",
     )
     eval_every: int | str = Field(
-        1, group="Schedule", expected=EVERY_EXPECTED, description="How often to evaluate: epochs, Nsteps or Nmin; 0: never."
+        1,
+        group="Schedule",
+        expected=EVERY_EXPECTED,
+        description="How often to evaluate: epochs, Nsteps or Nmin; 0: never.",
     )
     monitor: str | None = Field(
         None,
@@ -168,14 +268,27 @@ class Hparams(BaseModel):
         description="Metric that decides best, plateau and early stopping; none: test/loss (val/loss with a validation set).",
     )
     monitor_mode: Literal["auto", "min", "max"] = Field(
-        "auto", group="Schedule", description="Whether smaller or larger is better for monitor; auto: by the metric's name."
+        "auto",
+        group="Schedule",
+        description="Whether smaller or larger is better for monitor; auto: by the metric's name.",
     )
     early_stopping_patience: int | None = Field(
-        None, ge=1, le=10**9, group="Schedule", unit="evaluations", description="Stop after this many evaluations without improvement; none: never."
+        None,
+        ge=1,
+        le=10**9,
+        group="Schedule",
+        unit="evaluations",
+        description="Stop after this many evaluations without improvement; none: never.",
     )
 
     # Run
-    seed: int = Field(0, ge=0, le=2**32 - 1, group="Run", description="Seed of splits, initial weights, order and augmentation.")
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        group="Run",
+        description="Seed of splits, initial weights, order and augmentation.",
+    )
     device: str = Field(
         "auto",
         group="Run",
@@ -183,23 +296,43 @@ class Hparams(BaseModel):
         expected="auto, cpu, cuda, cuda:N, mps or xpu",
         description="Where to train: auto, cpu, cuda, cuda:N, mps or xpu.",
     )
-    deterministic: bool = Field(False, group="Run", description="Only algorithms that give the same result each time, where slower ones exist.")
+    deterministic: bool = Field(
+        False,
+        group="Run",
+        description="Only algorithms that give the same result each time, where slower ones exist.",
+    )
     compile: bool = Field(False, group="Run", description="Compile the model with torch.compile.")
     checkpoint_every: int | str = Field(
-        1, group="Run", expected=EVERY_EXPECTED, description="How often to save: epochs, Nsteps or Nmin; 0: only at the end."
+        1,
+        group="Run",
+        expected=EVERY_EXPECTED,
+        description="How often to save: epochs, Nsteps or Nmin; 0: only at the end.",
     )
     keep_checkpoints: int | None = Field(
-        None, ge=1, le=10**9, group="Run", unit="checkpoints", description="Newest checkpoints to keep; best and pinned always stay; none: all."
+        None,
+        ge=1,
+        le=10**9,
+        group="Run",
+        unit="checkpoints",
+        description="Newest checkpoints to keep; best and pinned always stay; none: all.",
     )
     log_rate: float = Field(
-        20.0, ge=0, le=1e6, group="Run", unit="rows a second", description="Most rows of the step series a second; 0: a row for every step."
+        20.0,
+        ge=0,
+        le=1e6,
+        group="Run",
+        unit="rows a second",
+        description="Most rows of the step series a second; 0: a row for every step.",
     )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         changed = False
         for name in cls.__dict__.get("__annotations__", {}):
-            field, parents = cls.model_fields.get(name), [base.model_fields for base in cls.__mro__[1:] if issubclass(base, Hparams)]
+            field, parents = (
+                cls.model_fields.get(name),
+                [base.model_fields for base in cls.__mro__[1:] if issubclass(base, Hparams)],
+            )
             inherited = next((fields[name] for fields in parents if name in fields), None)
             if field is None or inherited is None or field.description or field.is_required():
                 continue
@@ -227,7 +360,11 @@ class Hparams(BaseModel):
             if type(value).__module__ == "numpy" and hasattr(value, "item"):
                 value = value.item()
             spec = specs.get(name)
-            if isinstance(value, list) and spec and any(typing.get_origin(member) is tuple for member in spec.members):
+            if (
+                isinstance(value, list)
+                and spec
+                and any(typing.get_origin(member) is tuple for member in spec.members)
+            ):
                 value = tuple(value)
             plain[name] = value
         return plain
@@ -244,7 +381,9 @@ class Hparams(BaseModel):
     def _usable_loss(cls, value: Any) -> Any:
         if isinstance(value, str) and value in UNUSABLE_LOSSES:
             reason = UNUSABLE_LOSSES[value]
-            raise ValueError(f"{value} {reason}, so it can't be called as loss(outputs, targets); use it in your task's compute_loss")
+            raise ValueError(
+                f"{value} {reason}, so it can't be called as loss(outputs, targets); use it in your task's compute_loss"
+            )
         return value
 
     @field_validator("num_workers", mode="after")
@@ -284,13 +423,19 @@ class Hparams(BaseModel):
             The hparam to blame and what is wrong with it.
         """
         if self.test_size + self.val_size >= 1:
-            yield "val_size", f"test_size {self.test_size:g} and val_size {self.val_size:g} leave no sample to train on"
+            yield (
+                "val_size",
+                f"test_size {self.test_size:g} and val_size {self.val_size:g} leave no sample to train on",
+            )
         for option in OPTION_NAMES:
             if getattr(self, option) is not None and option not in OPTIMIZER_OPTIONS[self.optimizer]:
                 takes = ", ".join(sorted(OPTIMIZER_OPTIONS[self.optimizer])) or "none of them"
                 yield option, f"{self.optimizer} does not take it (of these options it takes {takes})"
         if self.optimizer == "LBFGS" and self.precision == "float16":
-            yield "precision", "LBFGS can't train in float16, since its closure can't be scaled; use float32 or bfloat16"
+            yield (
+                "precision",
+                "LBFGS can't train in float16, since its closure can't be scaled; use float32 or bfloat16",
+            )
         if self.label_smoothing and self.loss not in ("auto", "CrossEntropyLoss"):
             yield "label_smoothing", f"{self.loss} does not take it; only CrossEntropyLoss does"
         if self.scheduler == "plateau" and self.warmup:
@@ -299,7 +444,10 @@ class Hparams(BaseModel):
         on_train = self.monitor is not None and self.monitor.startswith("train/")
         if never and not on_train:
             if self.early_stopping_patience is not None:
-                yield "early_stopping_patience", "nothing is evaluated (eval_every is 0), so nothing can be compared"
+                yield (
+                    "early_stopping_patience",
+                    "nothing is evaluated (eval_every is 0), so nothing can be compared",
+                )
             if self.scheduler == "plateau":
                 yield "scheduler", "plateau needs evaluations, but eval_every is 0"
         if self.monitor is not None and "/" not in self.monitor:

@@ -116,7 +116,7 @@ def _refuse_mixed(table: Table, column: Column, forced: bool) -> None:
     if column.decimal_commas():
         raise FileError(
             "decimal commas",
-            f"{_place(table, column, column.first_text())}, with a comma for the point",
+            f"{_place(table, column, column.first_comma())}, with a comma for the point",
             "export the table with decimal points",
         )
     if forced or column.mostly_numbers():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -61,9 +61,16 @@ class Column:
 
     def first_text(self) -> int:
         """The first row whose value is no number, of a column that is not all numbers."""
+        return self._first(lambda text: _NUMBER.fullmatch(text) is None)
+
+    def first_comma(self) -> int:
+        """The first row with a decimal comma, of a column with `decimal_commas`."""
+        return self._first(lambda text: _DECIMAL_COMMA.fullmatch(text) is not None)
+
+    def _first(self, meant: Callable[[str], bool]) -> int:
         assert self.codes is not None
-        words = np.array([_NUMBER.fullmatch(text) is None for text in self.texts], bool)
-        return int(np.flatnonzero(words[self.codes] & (self.codes >= 0))[0])
+        texts = np.array([meant(text) for text in self.texts], bool)
+        return int(np.flatnonzero(texts[self.codes] & (self.codes >= 0))[0])
 
     def number_share(self) -> float:
         """Which part of the values that are there are numbers, 0 to 1."""
@@ -73,7 +80,9 @@ class Column:
 
     def decimal_commas(self) -> bool:
         """Whether these are numbers with a comma for the point, as much of Europe writes them."""
-        return self.numbers is None and self._share(_DECIMAL_COMMA, _NUMBER) > _MOSTLY
+        if self.numbers is not None or self._share(_DECIMAL_COMMA) < 1 - _MOSTLY:
+            return False
+        return self._share(_DECIMAL_COMMA, _NUMBER) > _MOSTLY
 
     def mostly_numbers(self) -> bool:
         """Whether so many values are numbers that the others are likely mistakes."""

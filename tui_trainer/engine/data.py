@@ -44,7 +44,8 @@ class Splits:
 
 
 _WANTED = (
-    "return a Dataset, an IterableDataset or a tuple of tensors, or (train, test) or (train, val, test) of these"
+    "return a Dataset, an IterableDataset or a tuple of tensors, "
+    "or (train, test) or (train, val, test) of these"
 )
 
 

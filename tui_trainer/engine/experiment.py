@@ -183,7 +183,7 @@ class Experiment:
             raise TrainerError(
                 "empty data set",
                 f"the training loader yields no batch in epoch {progress.epoch + 1}",
-                "check datasets() or dataloader(); a generator can be read only once, a list or a loader often",
+                "check datasets() or dataloader(); a generator can be read only once",
             )
         self._flush_rows()
         return not self._left_early

@@ -62,7 +62,7 @@ def _hint(kind: str, text: str) -> str:
     if "out of bounds" in lower or "out of range" in lower:
         return "a class index is as large as the number of outputs, or an index lies outside of a table"
     if "dtype" in lower or "scalar type" in lower or "same type" in lower:
-        return "inputs and weights, or outputs and targets, differ in dtype; usual: float32 inputs, int64 classes"
+        return "inputs and weights, or outputs and targets, differ in dtype: usual are float32 and int64"
     if "same device" in lower:
         return "a tensor was created on another device: use inputs.device in the model"
     if kind == "NotImplementedError":

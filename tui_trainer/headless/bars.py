@@ -107,9 +107,14 @@ class BarsPrinter:
         self.abandon()
         for text in strays:
             self._console.print(text)
-        for k, line in enumerate(self._story.closing()):
+        head = True
+        for line in self._story.closing():
+            if line.kind == "closing" and head:
+                head = False
+                self._console.print(Text(clean(line.text), style="bold"))
+                continue
             # Paths are copied from here: the terminal may wrap them, we must not.
-            self._console.print(Text(clean(line.text), style="bold" if k == 0 else ""), soft_wrap=k > 0)
+            self._console.print(Text(clean(line.text), style=_STYLES[line.kind]), soft_wrap=True)
 
     def abandon(self) -> None:
         """Take the bars away and show the cursor."""

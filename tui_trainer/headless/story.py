@@ -24,13 +24,14 @@ from tui_trainer.headless.words import (
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import parse_tag
 from tui_trainer.runs.reader import RunReader
-from tui_trainer.runs.state import RunState, fold, fold_all
+from tui_trainer.runs.state import RunState, fold, fold_all, identify
 
 Event = Mapping[str, Any]
 Kind = Literal["header", "epoch", "best", "note", "text", "warning", "error", "closing"]
 
 _LONGEST_TEXT = 4000
-_KEPT = 100
+_KEPT = 50
+_TOLD = ("history", "checkpoints", "alerts", "controls", "logs")
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Story:
     def tell(self, event: Event) -> list[Line]:
         """Fold one event and give the lines it is worth."""
         self.state = fold(self.state, event)
-        if len(self.state.history) + len(self.state.checkpoints) > _KEPT:
+        if sum(len(getattr(self.state, series)) for series in _TOLD) > _KEPT:
             # Each fold copies them, and what they say has been told.
-            self.state = replace(self.state, history=(), checkpoints=())
+            self.state = replace(self.state, history=(), checkpoints=(), alerts=(), controls=(), logs=())
         name = event["event"]
         if name in ("run_start", "run_resume"):
             self._begin = as_number(event.get("time"))
@@ -95,11 +96,11 @@ class Story:
 
     def closing(self) -> list[Line]:
         """The last lines of a run that has ended."""
-        state, begin = self.state, self._begin
+        state, begin = identify(self.state, self._reader), self._begin
         took = state.ended - begin if begin is not None and state.ended is not None else None
         known = one_line(state.reason) in self._reported
         lines = closing_lines(state, self._reader, seconds=took, reason=not known)
-        return [Line(text, "closing") for text in lines]
+        return [*self._left_out(), *(Line(text, "closing") for text in lines)]
 
     def _afford(self, lines: list[Line]) -> list[Line]:
         if not lines:
@@ -107,11 +108,13 @@ class Story:
         now = self._clock()
         if not self._extras.spend(sum(len(line.text) + 1 for line in lines), now):
             return []
+        return [*self._left_out(), *lines]
+
+    def _left_out(self) -> list[Line]:
         refused = self._extras.refused()
-        if refused:
-            note = f"({refused} more left out here; they are in the run's events.jsonl)"
-            lines = [Line(note, "note"), *lines]
-        return lines
+        if not refused:
+            return []
+        return [Line(f"({refused:,} more left out here; they are in the run's events.jsonl)", "note")]
 
     def _epoch(self, event: Event) -> list[Line]:
         state = self.state
@@ -144,8 +147,9 @@ class Story:
         keys = ("level", "title", "message", "hint")
         level, title, message, hint = (one_line(str(event.get(key) or "")) for key in keys)
         said = f"{title}: {message}" if message else title
-        self._reported.add(said)
         kind: Kind = "error" if level == "error" else "warning"
+        if kind == "error":
+            self._reported.add(said)
         text = f"{level or 'alert'}: {said}" + (f" ({hint})" if hint else "")
         return [Line(_shorten(text), kind)]
 

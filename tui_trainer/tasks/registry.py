@@ -104,7 +104,9 @@ def _import_file(path: Path) -> ModuleType:
         raise FileError("task file unreadable", f"{path}: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise FileError("task file does not parse", f"{path}{line}: {getattr(error, 'msg', error)}") from error
+        raise FileError(
+            "task file does not parse", f"{path}{line}: {getattr(error, 'msg', error)}"
+        ) from error
     # Loader workers that are spawned import the module by this name, so its folder goes on the path.
     folder = str(path.parent)
     if folder not in sys.path:
@@ -112,7 +114,11 @@ def _import_file(path: Path) -> ModuleType:
     known = sys.modules.get(path.stem)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
-    name = path.stem if known is None and path.stem.isidentifier() else f"tui_trainer_task_{abs(hash(str(path))):x}"
+    name = (
+        path.stem
+        if known is None and path.stem.isidentifier()
+        else f"tui_trainer_task_{abs(hash(str(path))):x}"
+    )
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -136,7 +142,9 @@ def _import(module_name: str, word: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise UsageError(
-                "unknown task", f'"{word}": there is no module {error.name}', "install it, or run where it can be imported"
+                "unknown task",
+                f'"{word}": there is no module {error.name}',
+                "install it, or run where it can be imported",
             ) from error
         raise _import_failed(word, error, module_name) from error
     except Exception as error:
@@ -148,7 +156,9 @@ def _import_failed(word: str, error: Exception, anchor: str) -> TrainerError:
     inside = [frame for frame in frames if frame.filename.endswith(anchor)]
     at = f" (line {inside[-1].lineno})" if inside else ""
     return TrainerError(
-        "task can't be imported", f"{word}{at}: {type(error).__name__}: {error}", "run the file with python to see it fail"
+        "task can't be imported",
+        f"{word}{at}: {type(error).__name__}: {error}",
+        "run the file with python to see it fail",
     )
 
 
@@ -157,18 +167,28 @@ def _task_class(module: ModuleType, name: str | None, word: str) -> type[Task]:
         found = getattr(module, name, None)
         if found is None:
             here = [n for n, value in vars(module).items() if _is_task(value)]
-            raise UsageError("unknown task", f"{word}: {module.__name__} has no {name}{did_you_mean(name, here)}")
+            raise UsageError(
+                "unknown task", f"{word}: {module.__name__} has no {name}{did_you_mean(name, here)}"
+            )
         if not _is_task(found):
             raise UsageError("not a task", f"{word}: {name} is no subclass of tui_trainer.Task")
         return found  # type: ignore[no-any-return]
-    own = [value for value in vars(module).values() if _is_task(value) and value.__module__ == module.__name__]
+    own = [
+        value for value in vars(module).values() if _is_task(value) and value.__module__ == module.__name__
+    ]
     # A helper base class in the same file is not meant; its subclasses are.
-    leaves = [value for value in own if not any(other is not value and issubclass(other, value) for other in own)]
+    leaves = [
+        value for value in own if not any(other is not value and issubclass(other, value) for other in own)
+    ]
     if not leaves:
-        raise UsageError("no task in file", f"{word} defines no subclass of tui_trainer.Task", "class MyTask(Task): …")
+        raise UsageError(
+            "no task in file", f"{word} defines no subclass of tui_trainer.Task", "class MyTask(Task): …"
+        )
     if len(leaves) > 1:
         names = ", ".join(leaf.__name__ for leaf in leaves)
-        raise UsageError("several tasks in file", f"{word} defines {names}", f"name one: {word}:{leaves[0].__name__}")
+        raise UsageError(
+            "several tasks in file", f"{word} defines {names}", f"name one: {word}:{leaves[0].__name__}"
+        )
     return leaves[0]  # type: ignore[no-any-return]
 
 
@@ -184,7 +204,9 @@ def check_hparams_class(task: type[Task]) -> None:
     """
     declared = task.hparams_class
     if not (inspect.isclass(declared) and issubclass(declared, Hparams)):
-        raise UsageError("not a task", f"{task.__name__}.hparams_class must be a subclass of tui_trainer.Hparams")
+        raise UsageError(
+            "not a task", f"{task.__name__}.hparams_class must be a subclass of tui_trainer.Hparams"
+        )
     names = declared.specs()
     taken = sorted(name for name in names if name in RESERVED or name.removeprefix("no_") in RESERVED)
     taken += sorted(name for name in names if name.startswith("no_") and name.removeprefix("no_") in names)

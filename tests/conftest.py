@@ -1,0 +1,16 @@
+"""What holds for every test: one thread, and nothing written outside of temporary folders."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Read when torch is first imported, here or in a subprocess: tests share few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_log_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Logs of failed starts go to a temporary folder, not to the person's own."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
