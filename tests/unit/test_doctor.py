@@ -190,8 +190,6 @@ def test_locks_without_effect_are_found(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_file_system_is_that_of_the_longest_mount() -> None:
     mounts = "/dev/sda / ext4 rw 0 0\nserver:/h /home nfs4 rw 0 0\nx /home/my\\040runs fuse.sshfs rw 0 0\nbad"
-        "/dev/sda / ext4 rw 0 0\nserver:/h /home nfs4 rw 0 0\nx /home/my\\040runs fuse.sshfs rw 0 0\nbad\n"
-    )
     assert doctor.file_system(mounts, Path("/home/a/runs")) == "nfs4"
     assert doctor.file_system(mounts, Path("/home/my runs/b")) == "fuse.sshfs"
     assert doctor.file_system(mounts, Path("/homes")) == "ext4"
@@ -303,7 +301,8 @@ def test_this_machine(tmp_path: Path) -> None:
 
 
 def test_it_loads_neither_torch_nor_rich() -> None:
-    code = "import sys, tui_trainer.cli.doctor; print([m for m in ('torch', 'rich', 'textual') if m in sys.modules])"
+    heavy = "('torch', 'rich', 'textual')"
+    code = f"import sys, tui_trainer.cli.doctor; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

@@ -13,7 +13,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from tui_trainer.datasets import images as disk
-from tui_trainer.datasets.images import Augmentation, Format, ImageDataset, channel_statistics, decode
+from tui_trainer.datasets.augment import Augmentation, _turned
+from tui_trainer.datasets.images import Format, ImageDataset, channel_statistics, decode
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.models.layers import json_value
 from tui_trainer.tasks.images import Images, ImagesHparams
@@ -216,10 +217,10 @@ def test_rotation_turns_about_the_centre(size: tuple[int, int]) -> None:
     image = torch.zeros(1, 1, *size, dtype=torch.uint8)
     middle = (size[0] // 2, size[1] // 2)
     image[0, 0, middle[0], middle[1] + 2] = 200
-    turned = disk._turned(image, torch.tensor([90.0]))[0, 0]
+    turned = _turned(image, torch.tensor([90.0]))[0, 0]
     bright = [tuple(place) for place in (turned > 150).nonzero().tolist()]
     assert bright in ([(middle[0] - 2, middle[1])], [(middle[0] + 2, middle[1])])
-    assert torch.equal(disk._turned(image, torch.tensor([0.0])), image)
+    assert torch.equal(_turned(image, torch.tensor([0.0])), image)
 
 
 def test_statistics_of_many_pieces() -> None:

@@ -22,6 +22,7 @@ from tui_trainer.errors import Exit, FileError, UsageError
 from tui_trainer.files import FileLock, lock_is_held
 from tui_trainer.runs.append import AppendFile
 from tui_trainer.runs.claim import edit_run
+from tui_trainer.runs.events import decode
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.writer import RunWriter
@@ -391,3 +392,12 @@ def test_the_record_imports_nothing_heavy() -> None:
     )
     done: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_run_end_stays_the_last_line_whatever_comes_late(tmp_path: Path) -> None:
+    writer = RunWriter.create(RunLayout(tmp_path / "run"), {}, {})
+    writer.event("run_end", status="finished")
+    writer.event("system", cpu=1.0)
+    writer.close()
+    lines = (tmp_path / "run/events.jsonl").read_bytes().splitlines()
+    assert [event["event"] for line in lines if (event := decode(line))] == ["run_end"]

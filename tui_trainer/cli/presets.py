@@ -141,6 +141,8 @@ def _listed_row(item: Listed) -> tuple[str, str, str, str]:
 
 
 def _first_sentence(text: str) -> str:
+    # The command that a description begins with is the name again.
+    text = re.sub(r"^tui-train [^:]*:\s*", "", text.strip())
     return re.split(r"(?<=[.!?])\s", text.strip().replace("\n", " "), maxsplit=1)[0]
 
 

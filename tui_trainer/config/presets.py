@@ -126,9 +126,14 @@ class Listed:
 
 
 def list_presets(cwd: Path = Path()) -> list[Listed]:
-    """Every preset that has a name, in the order in which names are looked up. Broken ones are listed too."""
+    """Every preset that has a name, in the order in which names are looked up. Broken ones are listed too.
+
+    A copy that is the same to the byte as the one found first is left out: in a clone of this repository the
+    shipped presets are the project's as well.
+    """
     listed: list[Listed] = []
     seen: set[str] = set()
+    texts: set[tuple[str, str]] = set()
     for origin, folder in preset_folders(cwd):
         for path in _files_of(folder):
             preset, error = None, None
@@ -137,7 +142,10 @@ def list_presets(cwd: Path = Path()) -> list[Listed]:
                 preset.raise_defects()
             except TrainerError as problem:
                 error = problem
-            listed.append(Listed(origin, path, preset, error, folded(path.stem) in seen))
+            copy = (folded(path.stem), preset.text if preset else "")
+            if preset is None or copy not in texts:
+                listed.append(Listed(origin, path, preset, error, folded(path.stem) in seen))
+            texts.add(copy)
             seen.add(folded(path.stem))
     return listed
 

@@ -1,4 +1,4 @@
-"""Images on disk: a folder of images for each class, or IDX files; and random changes of training images."""
+"""Images to tensors: decoding, one size for all, mean and std, and a data set that decodes when asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,206 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from tui_trainer.datasets.idx import read_idx
+from tui_trainer.datasets.image_files import Labelled
 from tui_trainer.errors import FileError
 
 Channels = Literal["auto", "gray", "rgb"]
-
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
-TRAIN_FOLDERS, VAL_FOLDERS, TEST_FOLDERS = (
-    ("train", "training"),
-    ("val", "valid", "validation"),
-    ("test", "testing"),
-)
 
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 _PROBED = 1000
 _PROBE_SEED = 0
 _IN_MEMORY_FILES = 128 << 20
 _IN_MEMORY_PIXELS = 512 << 20
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Images of one split, not decoded yet, or as an array.
-
-    Attributes:
-        classes: names of the classes, sorted.
-        targets: int64 [n], indices into `classes`.
-        paths: files of the images, empty for IDX.
-        pixels: uint8 [n, height, width] of IDX, None for files.
-    """
-
-    classes: tuple[str, ...]
-    targets: NDArray[np.int64]
-    paths: tuple[str, ...] = ()
-    pixels: NDArray[np.uint8] | None = None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a data folder holds. `val` and `test` are None where the folder has no such part."""
-
-    train: Labelled
-    val: Labelled | None
-    test: Labelled | None
-
-
-def find_images(folder: Path) -> Found:
-    """Look at a data folder: MNIST's files, or train/ (with val/, test/) of class folders, or class folders.
-
-    A val/ without a test/ is the test set.
-
-    Raises:
-        FileError: nothing of the kind is there, or what is there is not usable; names the file or folder.
-    """
-    if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
-        raise FileError("images not found", f"{folder} {what}", "dataset_path must name a folder of images")
-    if _idx(folder, "train", "images", 3) is not None:
-        return Found(_read_idx_pair(folder, "train"), None, _read_idx_pair(folder, "t10k", _idx_name(folder)))
-    train = _part(folder, TRAIN_FOLDERS)
-    if train is None:
-        return Found(_class_folders(folder), None, None)
-    found = _class_folders(train)
-    val, test = (
-        None if part is None else _class_folders(part, found.classes)
-        for part in (_part(folder, VAL_FOLDERS), _part(folder, TEST_FOLDERS))
-    )
-    # As in ImageNet, whose val/ is what results are reported on.
-    return Found(found, val, test) if test is not None else Found(found, None, val)
-
-
-def _part(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _visible(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
-    except OSError as error:
-        raise FileError(
-            "folder unreadable", f"{folder}: {error.strerror}", "check its permissions"
-        ) from error
-
-
-def _class_folders(folder: Path, known: tuple[str, ...] | None = None) -> Labelled:
-    """Every folder inside `folder` is a class; its images may lie in folders of their own."""
-    folders = [path for path in _visible(folder) if path.is_dir()]
-    if not folders:
-        raise FileError(
-            "no classes",
-            f"{folder} holds neither a folder for each class nor IDX files such as train-images-idx3-ubyte",
-            "put the images of each class into a folder that is named after it",
-        )
-    classes = tuple(path.name for path in folders)
-    if known is None and len(classes) == 1:
-        raise FileError(
-            "a single class", f"{folder} holds one class folder only, {classes[0]}", "two are the least"
-        )
-    strange = sorted(set(classes) - set(known or classes))
-    if strange:
-        raise FileError(
-            "unknown class",
-            f"{folder} has {', '.join(strange)}, which the training set has not",
-            "rename or remove it",
-        )
-    paths: list[str] = []
-    targets: list[int] = []
-    for path in folders:
-        images = _images_below(path)
-        if not images:
-            raise FileError(
-                "empty class folder",
-                f"{path} holds no image",
-                f"images are known by their endings: {' '.join(sorted(SUFFIXES))}",
-            )
-        paths += images
-        targets += [(known or classes).index(path.name)] * len(images)
-    return Labelled(known or classes, np.array(targets, np.int64), tuple(paths))
-
-
-def _images_below(folder: Path) -> list[str]:
-    found: list[str] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        named = (name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."))
-        found += sorted(os.path.join(place, name) for name in named)
-    return found
-
-
-def _idx(folder: Path, part: str, what: str, dims: int) -> Path | None:
-    """`train-images-idx3-ubyte`, also with a dot, gzipped, or with a prefix as in EMNIST."""
-    found = sorted(path for sep in ".-" for path in folder.glob(f"*{part}-{what}{sep}idx{dims}-ubyte*"))
-    found = [path for path in found if path.name.endswith(("-ubyte", "-ubyte.gz"))]
-    plain = {path.name.removesuffix(".gz"): path for path in reversed(found)}
-    if len(plain) > 1:
-        raise FileError(
-            "several data sets", f"{folder} holds {', '.join(sorted(plain))}", "keep one in the folder"
-        )
-    return next(iter(plain.values()), None)
-
-
-def _idx_name(folder: Path) -> str:
-    return "t10k" if _idx(folder, "t10k", "images", 3) is not None else "test"
-
-
-def _read_idx_pair(folder: Path, part: str, name: str | None = None) -> Any:
-    part = name or part
-    images = _idx(folder, part, "images", 3)
-    if images is None:
-        return None
-    labels = _idx(folder, part, "labels", 1)
-    if labels is None:
-        raise FileError(
-            "labels not found", f"{folder} holds {images.name} but no {part}-labels-idx1-ubyte", "add it"
-        )
-    pixels, targets = read_idx(images, dims=3), read_idx(labels, dims=1)
-    if pixels.dtype != np.uint8:
-        raise FileError(
-            "malformed IDX file", f"{images} holds {pixels.dtype}, not bytes", "images are unsigned bytes"
-        )
-    if len(pixels) != len(targets):
-        raise FileError(
-            "labels do not match",
-            f"{images} holds {len(pixels):,} images, {labels} {len(targets):,} labels",
-            "take both files from the same data set",
-        )
-    if pixels.size == 0:
-        raise FileError("no images", f"{images} holds no image", "give it images")
-    if targets.dtype.kind == "f":
-        raise FileError(
-            "malformed IDX file", f"{labels} holds {targets.dtype}, not whole numbers", "check the file"
-        )
-    return Labelled((), targets.astype(np.int64), (), pixels)
-
-
-def number_classes(found: Found) -> Found:
-    """Turn the labels of IDX files (which may begin at 1, or leave some out) into indices of classes.
-
-    Raises:
-        FileError: a single class, or a test label that training lacks.
-    """
-    if found.train.classes:
-        return found
-    names = np.unique(found.train.targets)
-    if len(names) == 1:
-        raise FileError("a single class", f"all labels are {names[0]}", "give images of at least two classes")
-    classes = tuple(str(name) for name in names)
-
-    def numbered(part: Labelled | None) -> Labelled | None:
-        if part is None:
-            return None
-        strange = np.setdiff1d(part.targets, names)
-        if len(strange):
-            raise FileError("unknown class", f"the test labels hold {strange[0]}, the training labels do not")
-        return Labelled(classes, np.searchsorted(names, part.targets), (), part.pixels)
-
-    train = numbered(found.train)
-    assert train is not None
-    return Found(train, numbered(found.val), numbered(found.test))
 
 
 @dataclass(frozen=True)
@@ -373,54 +182,6 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     mean = total / n
     std = (squares / n - mean.square()).clamp(min=0).sqrt()
     return mean.float()[:, None, None], std.float()[:, None, None]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of a batch of images, drawn anew each time from torch's global random state.
-
-    Attributes:
-        flip: mirror left and right, each image with probability ½.
-        crop: shift by up to this many pixels each way; the border is filled with the edge's own values.
-        rotate: turn by up to this many degrees either way.
-    """
-
-    flip: bool = False
-    crop: int = 0
-    rotate: float = 0.0
-
-    def __bool__(self) -> bool:
-        return self.flip or self.crop > 0 or self.rotate > 0
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """uint8 [batch, channels, height, width] -> the same."""
-        n, _, height, width = images.shape
-        if self.flip:
-            mirrored = torch.rand(n) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        if self.crop:
-            down = torch.randint(-self.crop, self.crop + 1, (n, 1))
-            right = torch.randint(-self.crop, self.crop + 1, (n, 1))
-            rows = (torch.arange(height) + down).clamp(0, height - 1)
-            columns = (torch.arange(width) + right).clamp(0, width - 1)
-            each = torch.arange(n)[:, None, None]
-            images = images[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-        if self.rotate:
-            images = _turned(images, (torch.rand(n) * 2 - 1) * self.rotate)
-        return images.contiguous()
-
-
-def _turned(images: Tensor, degrees: Tensor) -> Tensor:
-    height, width = images.shape[2:]
-    angle = torch.deg2rad(degrees)
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # affine_grid measures both sides from −1 to 1, so an image that is not square needs its ratio.
-    matrix = torch.stack([cos, -sin * height / width, zero, sin * width / height, cos, zero], 1).view(
-        -1, 2, 3
-    )
-    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    turned = functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-    return turned.round().clamp(0, 255).to(torch.uint8)
 
 
 Batch = tuple[Tensor, Tensor]

@@ -31,7 +31,8 @@ Kind = Literal["header", "epoch", "best", "note", "text", "warning", "error", "c
 
 _LONGEST_TEXT = 4000
 _KEPT = 50
-_TOLD = ("history", "checkpoints", "alerts", "controls", "logs")
+# What these leave in the state is not read here, and each fold copies all of it.
+_UNFOLDED = frozenset({"log", "alert", "system"})
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class Story:
 
     def tell(self, event: Event) -> list[Line]:
         """Fold one event and give the lines it is worth."""
-        self.state = fold(self.state, event)
-        if sum(len(getattr(self.state, series)) for series in _TOLD) > _KEPT:
-            # Each fold copies them, and what they say has been told.
-            self.state = replace(self.state, history=(), checkpoints=(), alerts=(), controls=(), logs=())
         name = event["event"]
+        if name not in _UNFOLDED:
+            self.state = fold(self.state, event)
+        if len(self.state.history) + len(self.state.checkpoints) > _KEPT:
+            # Each fold copies them, and what they say has been told.
+            self.state = replace(self.state, history=(), checkpoints=())
         if name in ("run_start", "run_resume"):
             self._begin = as_number(event.get("time"))
             self.first_step = self.state.step

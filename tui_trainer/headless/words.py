@@ -26,8 +26,8 @@ def number(value: float) -> str:
 
 
 def rate(samples_per_s: float) -> str:
-    """`12,300 samples/s`; empty where it isn't known."""
-    if not math.isfinite(samples_per_s):
+    """`12,300 samples/s`; empty where it isn't known or nothing was trained."""
+    if not math.isfinite(samples_per_s) or samples_per_s <= 0:
         return ""
     return f"{samples_per_s:,.0f} samples/s" if samples_per_s >= 10 else f"{samples_per_s:.2g} samples/s"
 

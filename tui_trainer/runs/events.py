@@ -6,13 +6,13 @@
 | run_resume | step, epoch, checkpoint; and any of run_start's that changed |
 | phase      | name; seconds once the phase is over |
 | epoch_start| epoch (from 1), step |
-| evaluation | epoch, step, metrics; an evaluation that is not at an epoch's end |
-| epoch_end  | epoch (from 1), step, metrics {"train/loss": …, "test/loss": …, …}, lr, seconds (with its evaluation), samples_per_s, best {metric, value, epoch} |
-| checkpoint | epoch, step, path (relative to the run directory), best (bool) |
+| evaluation | epoch, step, metrics, best, improved; an evaluation that is not at an epoch's end |
+| epoch_end  | epoch (from 1), step, metrics {"train/loss": …, "test/loss": …, …}, lr, seconds (with its evaluation), samples_per_s, best {metric, value, epoch}, improved (bool) |
+| checkpoint | epoch, batch, step, path (relative to the run directory), best (bool), size (bytes), seconds |
 | control    | action, value, requested_by, step at which it took effect |
 | system     | device and host load, at most one a second |
-| log        | level, message |
-| alert      | level, title, message, step |
+| log        | name, epoch, step, and text or image (a file, relative to the run directory) |
+| alert      | level, title, message, hint, step |
 | run_end    | status (finished, stopped, failed), reason, epochs, steps, best {metric, value, epoch}; always the last line |
 
 Metrics that a task does not define are absent. Non-finite numbers are the strings "NaN", "Infinity", "-Infinity".

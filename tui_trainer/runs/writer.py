@@ -60,6 +60,7 @@ class RunWriter:
         self._timer = timer
         self._mutex = threading.RLock()
         self._closed = False
+        self._ended = False
         self._json_trouble: str | None = None
         self._header_trouble: str | None = None
         self._header_written = bool(columns)
@@ -167,7 +168,7 @@ class RunWriter:
         return "; ".join(parts) or None
 
     def event(self, name: str, /, **fields: Any) -> dict[str, Any]:
-        """Append one event, stamped with its time and the run's id.
+        """Append one event, stamped with its time and the run's id. Nothing is appended after `run_end`.
 
         Returns:
             The event as a dict, its numbers as they were given. `events.encode` makes the line of it.
@@ -175,9 +176,11 @@ class RunWriter:
         event = dict(event=name, time=self._clock(), run_id=self.run_id, **fields)
         line = encode(event)
         with self._mutex:
-            self._drain_steps()
-            self._events.add(line)
-            self._events.drain()
+            if not self._ended:
+                self._ended = name == "run_end"
+                self._drain_steps()
+                self._events.add(line)
+                self._events.drain()
         return event
 
     def row(self, values: Mapping[str, float]) -> None:

@@ -60,7 +60,7 @@ class Task:
         return None
 
     def optimizer(self, hparams: Any, model: nn.Module) -> Any:
-        """An optimizer of your own, or a dict of named ones. None: built from `hparams.optimizer`."""
+        """An optimizer of your own, for example with parameter groups. None: built from `hparams.optimizer`."""
         return None
 
     def scheduler(self, hparams: Any, optimizer: torch.optim.Optimizer, total_steps: int | None) -> Any:

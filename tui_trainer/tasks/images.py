@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from tui_trainer.datasets.images import Format, Found, Labelled
+    from tui_trainer.datasets.image_files import Found, Labelled
+    from tui_trainer.datasets.images import Format
 
 _STATISTICS_OF = 2000
 """Mean and std of images that stay on disk are taken from this many, spread evenly over the training set."""
@@ -103,6 +104,8 @@ class Images(Task):
         from pathlib import Path
 
         from tui_trainer.datasets import images as disk
+        from tui_trainer.datasets.augment import Augmentation
+        from tui_trainer.datasets.image_files import find_images, number_classes
 
         if hparams.dataset_path is None:
             raise UsageError(
@@ -110,14 +113,12 @@ class Images(Task):
                 "images needs the folder of the images",
                 "--dataset_path FOLDER with a folder for each class, or with MNIST's files",
             )
-        found = _divided(
-            disk.number_classes(disk.find_images(Path(hparams.dataset_path).expanduser())), hparams
-        )
+        found = _divided(number_classes(find_images(Path(hparams.dataset_path).expanduser())), hparams)
         parts = (found.train, found.val, found.test)
         form = disk.choose_format(found.train, hparams.image_size, hparams.channels)
         self._form, self._classes = form, found.train.classes
         in_memory = disk.fits_in_memory([part for part in parts if part is not None], form)
-        augment = disk.Augmentation(hparams.flip, hparams.crop, hparams.rotate)
+        augment = Augmentation(hparams.flip, hparams.crop, hparams.rotate)
         made = [self._made(part, in_memory, augment if part is found.train else None) for part in parts]
         train, val, test = made
         return (train, test) if val is None else (train, val, test)
