@@ -34,19 +34,18 @@ def data():
     return (train[0].float(), train[1].long()), (test[0].float(), test[1].long()), torch
 
 
+SEED_HPARAMS = {"latent_dim": 128, "n_layers": 3, "dropout": 0.0, "lr": 1e-3, "batch_size": BATCH}
+
+
 def network(torch):
-    nn = torch.nn
+    """The seed's network, the very module that our digits task trains."""
+    from tui_trainer.tasks.registry import load_task
+
+    task = load_task("digits")
+    hparams = task.hparams_class(**SEED_HPARAMS)
+    task.datasets(hparams)
     torch.manual_seed(0)
-    layers = [
-        nn.Linear(64, 128),
-        nn.ReLU(),
-        nn.Linear(128, 128),
-        nn.ReLU(),
-        nn.Linear(128, 128),
-        nn.ReLU(),
-        nn.Linear(128, 10),
-    ]
-    return nn.Sequential(nn.Flatten(), *layers)
+    return task.model(hparams)
 
 
 def ours(epochs: int) -> tuple[float, int]:
@@ -54,7 +53,6 @@ def ours(epochs: int) -> tuple[float, int]:
     from tui_trainer import train
     from tui_trainer.tasks.registry import load_task
 
-    options = {"latent_dim": 128, "n_layers": 3, "dropout": 0.0, "lr": 1e-3, "batch_size": BATCH}
     with tempfile.TemporaryDirectory() as folder:
         result = train(
             load_task("digits"), {**options, "epochs": epochs, "checkpoint_every": 0}, runs_dir=folder

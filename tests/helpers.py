@@ -51,12 +51,16 @@ class Points(Task):
     name = "points"
 
     def __init__(
-        self, samples: int = 101, batchnorm: bool = False, on_batch: Callable[[int], None] = lambda number: None
+        self,
+        samples: int = 101,
+        batchnorm: bool = False,
+        on_batch: Callable[[int], None] = lambda number: None,
     ) -> None:
         self.samples = samples
         self.batchnorm = batchnorm
         self.on_batch = on_batch
         self.trained_batches = 0
+        self._latest: Any = None
 
     def datasets(self, hparams: Any) -> Any:
         return points(self.samples)
@@ -72,7 +76,9 @@ class Points(Task):
         )
 
     def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
-        if model.training:
+        # LBFGS looks at one batch several times.
+        if model.training and batch is not self._latest:
+            self._latest = batch
             self.trained_batches += 1
             self.on_batch(self.trained_batches)
         return super().compute_loss(model, batch, criterion)

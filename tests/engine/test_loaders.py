@@ -43,7 +43,7 @@ def test_each_sample_comes_exactly_once_an_epoch(
 ) -> None:
     loader = tensor_loader(samples, batch_size, join_single=join, shuffle=shuffle, seed=3)
     batches = numbers(loader, epoch)
-    assert sorted(sum(batches, [])) == list(range(samples))
+    assert sorted(number for batch in batches for number in batch) == list(range(samples))
     assert len(batches) == loader.batches
     assert all(len(batch) == batch_size for batch in batches[:-1])
     if join and samples > 1 and batch_size > 1:
@@ -65,7 +65,9 @@ def test_an_epoch_goes_on_from_its_middle_with_the_same_batches() -> None:
 
 
 @pytest.mark.parametrize("samples", [33, 65])
-def test_a_last_batch_of_one_sample_is_joined_for_batchnorm_and_never_dropped(tmp_path: Path, samples: int) -> None:
+def test_a_last_batch_of_one_sample_is_joined_for_batchnorm_and_never_dropped(
+    tmp_path: Path, samples: int
+) -> None:
     sizes: list[int] = []
 
     class Sizes(Points):
@@ -146,7 +148,10 @@ def test_augmentation_does_not_depend_on_what_the_model_draws() -> None:
             parts.append(batch[0])
         return torch.cat(parts)
 
-    for build in (item_loader, lambda: ForeignLoader(DataLoader(NoisyItems(), batch_size=8, shuffle=True), 0, CPU)):
+    for build in (
+        item_loader,
+        lambda: ForeignLoader(DataLoader(NoisyItems(), batch_size=8, shuffle=True), 0, CPU),
+    ):
         assert torch.equal(run(build(), 1), run(build(), 17))
 
 
@@ -198,7 +203,9 @@ class Streamed(Points):
 
 
 def test_data_without_a_length_train_and_are_evaluated(tmp_path: Path) -> None:
-    result = train(Streamed(), {"epochs": 2, "batch_size": 8, "checkpoint_every": "5steps"}, runs_dir=tmp_path)
+    result = train(
+        Streamed(), {"epochs": 2, "batch_size": 8, "checkpoint_every": "5steps"}, runs_dir=tmp_path
+    )
     assert (result.steps, result.epochs) == (10, 2)
     assert result.metrics["test/accuracy"] >= 0
     # The epoch's last step is recognised, so that it is an epoch's checkpoint.

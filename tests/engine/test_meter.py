@@ -37,7 +37,9 @@ def test_epoch_mean_weights_a_short_last_batch_by_its_samples() -> None:
     st.lists(st.tuples(st.floats(-1e3, 1e3), st.integers(0, 9), st.booleans()), min_size=1, max_size=30),
     st.integers(1, 7),
 )
-def test_means_hold_for_any_counts_and_any_capacity(batches: list[tuple[float, int, bool]], capacity: int) -> None:
+def test_means_hold_for_any_counts_and_any_capacity(
+    batches: list[tuple[float, int, bool]], capacity: int
+) -> None:
     meter = Meter(CPU, capacity)
     for value, count, as_tensor in batches:
         meter.add({"loss": f64(value if count else math.nan)}, torch.tensor(count) if as_tensor else count)
@@ -177,7 +179,9 @@ def test_a_state_holds_plain_numbers_only(tmp_path: object) -> None:
     state = meter.state_dict()
 
     def leaves(value: object) -> list[object]:
-        return [leaf for part in value.values() for leaf in leaves(part)] if isinstance(value, dict) else [value]
+        return (
+            [leaf for part in value.values() for leaf in leaves(part)] if isinstance(value, dict) else [value]
+        )
 
     flat = [leaf for value in leaves(state) for leaf in (value if isinstance(value, list) else [value])]
     assert {type(leaf) for leaf in flat} == {float}

@@ -43,7 +43,9 @@ def test_cosine_falls_to_zero_after_its_warm_up(tmp_path: Path, warmup: float) -
         * ((step + 1) / warm if step < warm else (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2)
         for step in range(total)
     ]
-    np.testing.assert_allclose(rates(tmp_path, scheduler="cosine", warmup=warmup), expected, rtol=1e-9, atol=1e-18)
+    np.testing.assert_allclose(
+        rates(tmp_path, scheduler="cosine", warmup=warmup), expected, rtol=1e-9, atol=1e-18
+    )
 
 
 def test_steps_fall_at_epochs(tmp_path: Path) -> None:
@@ -68,7 +70,9 @@ def test_one_cycle_is_torchs(tmp_path: Path, optimizer: str) -> None:
 
 @pytest.mark.parametrize("warmup", [0.0, 1e-3, 1 / 18, 0.5, 1.0])
 @pytest.mark.parametrize("max_steps", [1, 2, 3, 18, None])
-def test_one_cycle_takes_every_warm_up_and_every_length(tmp_path: Path, warmup: float, max_steps: int | None) -> None:
+def test_one_cycle_takes_every_warm_up_and_every_length(
+    tmp_path: Path, warmup: float, max_steps: int | None
+) -> None:
     found = rates(tmp_path, scheduler="one_cycle", warmup=warmup, max_steps=max_steps)
     assert len(found) == (max_steps or 18)
     assert ((found >= 0) & (found <= 0.01 + 1e-12)).all()
@@ -104,7 +108,9 @@ def test_a_scheduler_of_ones_own_moves_by_steps(tmp_path: Path) -> None:
             return torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=total_steps or 1)
 
     result = train(Own(80), {"epochs": 2, "test_size": 0.0, "log_rate": 0.0}, runs_dir=tmp_path)
-    np.testing.assert_allclose(rows(result.run_dir)["lr"], 1e-3 * (1 - np.arange(10) / 10), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        rows(result.run_dir)["lr"], 1e-3 * (1 - np.arange(10) / 10), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("values", [{"scheduler": "cosine"}, {"scheduler": "one_cycle"}, {"warmup": 0.1}])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,7 @@ from tui_trainer.engine.context import EpochContext
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
 from tui_trainer.engine.prepare import prepare
+from tui_trainer.engine.progress import Ending, Progress
 from tui_trainer.engine.rows import NONFINITE_HINT, RowLogger
 from tui_trainer.errors import TrainerError, UsageError, did_you_mean
 from tui_trainer.runs.checkpoints import Entry
@@ -26,39 +27,6 @@ from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
-
-
-@dataclass
-class Progress:
-    """Where training is.
-
-    Attributes:
-        epoch: finished epochs.
-        batch: batches done in the epoch after that one.
-        step: optimizer steps done.
-        samples: training samples seen in the unfinished epoch.
-        seconds: time spent, by earlier processes of this run.
-        epoch_seconds: time spent in the unfinished epoch, by earlier processes.
-        evaluation_due: a stop cut an evaluation inside the epoch off; it comes first when training goes on.
-        lr: learning rate of the latest step.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    evaluation_due: bool = False
-    lr: float = math.nan
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: finished or stopped, and why."""
-
-    status: str
-    reason: str
 
 
 class Experiment:
@@ -125,6 +93,11 @@ class Experiment:
                     self._end_epoch()
             self._save_end(ending)
             return ending
+        except Exception:
+            # The steps before a failure are what one looks at; after a device's failure they can't be read.
+            with suppress(Exception):
+                self._flush_rows()
+            raise
         finally:
             self._close()
 
@@ -170,6 +143,8 @@ class Experiment:
         self._rows.begin(progress.samples)
         if progress.evaluation_due:
             self._evaluate_midway()
+            if self._ending() is not None:
+                return False
         train_batch_looper(
             self._batches,
             ready.model,

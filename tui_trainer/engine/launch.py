@@ -19,6 +19,7 @@ from tui_trainer.engine.failure import explain
 from tui_trainer.engine.identity import identity, keep_task_source
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
 from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.runs.events import decode
 from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
 from tui_trainer.runs.writer import RunWriter
 
@@ -205,6 +206,24 @@ def _record_position(resume: ResumePoint) -> dict[str, int]:
 
     state = load_trainer_state(resume.layout.trainer_state_file(resume.entry["tag"]))
     position: dict[str, int] = state["record"]
+    return {**position, "event_bytes": _after_checkpoint(resume.layout, position["event_bytes"])}
+
+
+def _after_checkpoint(layout: RunLayout, position: int) -> int:
+    """Where the line that tells of a checkpoint ends.
+
+    A checkpoint is told about when it is complete, so its own line lies behind the position that it holds.
+    """
+    try:
+        with open(layout.events, "rb") as file:
+            file.seek(position)
+            while (event := decode(line := file.readline())) is not None and line.endswith(b"\n"):
+                if event["event"] == "checkpoint":
+                    return file.tell()
+                if event["event"] != "system":
+                    break
+    except OSError:
+        pass
     return position
 
 

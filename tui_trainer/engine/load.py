@@ -73,7 +73,7 @@ class Run:
         return load_task(str(self.hparams["task"]), (Path(), self._reader.layout.task_source))
 
     def model(self, tag: str = "best") -> nn.Module:
-        """The trained network in evaluation mode, on the host. Reads the data, since they decide its sizes."""
+        """The trained network in evaluation mode, on the host. Reads the data, which decide its sizes."""
         task = self.task()
         hparams = task.hparams_class(**self.hparams)
         task.datasets(hparams)

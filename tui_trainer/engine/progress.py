@@ -1,0 +1,39 @@
+"""Where a run is, and how it ended."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass
+class Progress:
+    """Where training is.
+
+    Attributes:
+        epoch: finished epochs.
+        batch: batches done in the epoch after that one.
+        step: optimizer steps done.
+        samples: training samples seen in the unfinished epoch.
+        seconds: time spent, by earlier processes of this run.
+        epoch_seconds: time spent in the unfinished epoch, by earlier processes.
+        evaluation_due: a stop cut an evaluation inside the epoch off; it comes first when training goes on.
+        lr: learning rate of the latest step.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    evaluation_due: bool = False
+    lr: float = math.nan
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: finished or stopped, and why."""
+
+    status: str
+    reason: str
