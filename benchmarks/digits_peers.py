@@ -2,10 +2,10 @@
 
     python benchmarks/digits_peers.py [--rounds 5] [--epochs 20] [--only ours,lean,…]
 
-Every measurement is a fresh process on one thread; contenders take turns, so that a noisy machine hits all alike.
-Each trains the MLP 64-128-128-128-10 with Adam on batches of 32 with an evaluation after every epoch, and reports the
-wall time of its training loop (evaluation, metrics and its usual record included) per training step. Peers need the
-`bench` extra: pip install '.[bench]'.
+Every measurement is a fresh process on one thread; contenders take turns, so that a noisy machine hits all
+alike. Each trains the same MLP 64-128-128-128-10 with Adam on batches of 32, evaluates after every epoch, and
+reports the wall time of its training loop (evaluation, metrics and its usual record included) per training
+step. Peers need the `bench` extra: pip install '.[bench]'.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def ours(epochs: int) -> tuple[float, int]:
 
     with tempfile.TemporaryDirectory() as folder:
         result = train(
-            load_task("digits"), {**options, "epochs": epochs, "checkpoint_every": 0}, runs_dir=folder
+            load_task("digits"), {**SEED_HPARAMS, "epochs": epochs, "checkpoint_every": 0}, runs_dir=folder
         )
         events = [json.loads(line) for line in (result.run_dir / "events.jsonl").read_text().splitlines()]
     began = next(event["time"] for event in events if event["event"] == "epoch_start")
@@ -311,7 +311,8 @@ def main() -> None:
         if base:
             ratio = f"{statistics.median(a / b for a, b in zip(figures, times['lean'], strict=True)):.2f}"
         print(
-            f"| {name} | {statistics.median(figures):.0f} | {min(figures):.0f} | {max(figures):.0f} | {ratio} |"
+            f"| {name} | {statistics.median(figures):.0f} | {min(figures):.0f} | {max(figures):.0f} "
+            f"| {ratio} |"
         )
 
 

@@ -26,7 +26,22 @@ _WHERE = {
     "R2": "tui_trainer.engine.metrics",
 }
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+__all__ = [
+    "R2",
+    "Field",
+    "Hparams",
+    "Last",
+    "Mean",
+    "Ratio",
+    "Reducer",
+    "Result",
+    "Sum",
+    "Task",
+    "TrainerError",
+    "__version__",
+    "load_run",
+    "train",
+]
 
 if TYPE_CHECKING:
     from tui_trainer.config.hparams import Field, Hparams

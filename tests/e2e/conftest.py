@@ -1,4 +1,4 @@
-"""Driving `tui-train` as a user does: in this process where that is enough, in its own where signals or pipes matter."""
+"""Driving `tui-train` as a user does: in this process, or in its own where signals or pipes matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is typed or lies on disk: an exit code and a message that says what, where and what to do. No traceback."""
+"""Whatever is typed or lies on disk: an exit code, and a message that says what, where and what to do."""
 
 from __future__ import annotations
 

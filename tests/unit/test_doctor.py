@@ -127,7 +127,7 @@ def test_bf16() -> None:
     assert "emulated" in checks_device.check_bf16(CPU_TORCH, "flags : sse avx2").found
 
 
-def test_packages_compiler_and_extras() -> None:
+def test_packages_and_compiler() -> None:
     assert levels(checks_python.check_packages(lambda name: "1.0")) == ["ok"]
     missing = checks_python.check_packages(lambda name: None if name == "textual" else "1.0")
     assert (missing.level, missing.fix) == ("bad", "pip install textual")
@@ -135,9 +135,6 @@ def test_packages_compiler_and_extras() -> None:
         "warn",
         "ok",
     ]
-    assert checks_python.check_extras({"wandb": True, "mlflow": False}).found == (
-        "installed: wandb; not installed (optional): mlflow"
-    )
 
 
 def test_cgroup_limits_of_processors_and_memory() -> None:

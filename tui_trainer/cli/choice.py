@@ -60,5 +60,5 @@ def choose_task(
     raise UsageError(
         "no task",
         "there is nothing to train",
-        "tui-train --preset digits trains a shipped preset; tui-train tasks and tui-train presets list what there is",
+        "tui-train --preset digits trains a shipped preset; tui-train tasks lists what else there is",
     )

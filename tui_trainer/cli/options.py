@@ -1,4 +1,4 @@
-"""The options of `tui-train` itself, and the flags that a task's hparams become. Both end in one argparse parser."""
+"""The options of `tui-train` itself and the flags of a task's hparams, in one argparse parser."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def build_parser(specs: Mapping[str, FieldSpec], task: str | None) -> Parser:
     about += "\nIn every option, - and _ are the same; `none` unsets an hparam that may be none."
     parser = Parser(
         prog="tui-train",
-        usage="tui-train [TASK] [--preset NAME|FILE] [--HPARAM VALUE ...] [options]\n       tui-train COMMAND --help",
+        usage="tui-train [TASK] [--preset NAME|FILE] [--HPARAM VALUE ...] [options]\n"
+        "       tui-train COMMAND --help",
         description=about,
         epilog=_EPILOG.format(commands=commands),
     )

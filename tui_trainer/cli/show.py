@@ -49,22 +49,18 @@ def _show(args: argparse.Namespace) -> int:
         return Exit.OK
     print(f"{state.task} · {state.run_id}{f' · {state.name}' if state.name else ''}")
     why = f": {state.reason}" if state.reason else ""
-    of_epochs = f"/{state.epochs}" if state.epochs else ""
-    print(
-        f"{state.status}{why} · epoch {state.epoch}{of_epochs} · step {state.step:,} · {duration(summary['duration_s'])}"
-    )
-    print(
-        f"device {state.device or '–'} · {_count(state.parameters)} parameters · {_count(state.train_samples)} training samples"
-    )
+    epoch = f"epoch {state.epoch}{f'/{state.epochs}' if state.epochs else ''}"
+    print(f"{state.status}{why} · {epoch} · step {state.step:,} · {duration(summary['duration_s'])}")
+    sizes = f"{_count(state.parameters)} parameters · {_count(state.train_samples)} training samples"
+    print(f"device {state.device or '–'} · {sizes}")
     if state.metrics:
         rows = [["metric", "best", "last"]]
         for name, value in state.metrics.items():
             best = state.bests.get(name)
             rows.append([name, f"{number(best.value)} @{best.epoch}" if best else "–", number(value)])
         print(f"\n{aligned(rows)}")
-    print(
-        f"\n{aligned([['hparam', 'value'], *([name, flag_text(value)] for name, value in reader.hparams().items())])}"
-    )
+    hparams = [["hparam", "value"], *([name, flag_text(value)] for name, value in reader.hparams().items())]
+    print(f"\n{aligned(hparams)}")
     for alert in state.alerts[-5:]:
         print(f"\n{alert.level}: {alert.title}: {alert.message}")
     print(f"\nrun     {_short(root)}")

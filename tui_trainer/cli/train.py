@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from tui_trainer.errors import Exit, UsageError
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.tasks.base import Task
-from tui_trainer.tasks.registry import load_task, looks_like_task
+from tui_trainer.tasks.registry import looks_like_task
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The words of a command line, sorted before argparse sees them.
 
-argparse alone would take `-1e-3` for a flag, the value of an unknown flag for the task, and `--lr` and `--LR-x`
-apart by dash and underscore. Here every word becomes a flag with its value, a switch or a positional, so argparse only
-meets `--flag=value`.
+argparse alone would take `-1e-3` for a flag, the value of an unknown flag for the task, and `--batch-size`
+and `--batch_size` for two flags. Here every word becomes a flag with its value, a switch or a positional, so
+argparse only meets `--flag=value`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import typing
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -83,7 +84,7 @@ class Hparams(BaseModel):
         lt=1,
         group="Data",
         unit="fraction",
-        description="Part of the samples kept for a validation set; where there is one, it decides best and early stopping.",
+        description="Part of the samples kept for validation, which then decides best and early stopping.",
     )
     batch_size: int = Field(
         32,
@@ -116,7 +117,7 @@ class Hparams(BaseModel):
         le=1 << 20,
         group="Data",
         unit="batches",
-        description="Train and test on only this many batches, to see whether the model can learn at all; 0: off.",
+        description="Train and test on only this many batches, to see whether the model can learn; 0: off.",
     )
 
     # Optimisation
@@ -163,7 +164,7 @@ class Hparams(BaseModel):
         None,
         group="Optimisation",
         expected="two numbers from 0 to below 1",
-        description="Decay rates of the running means of gradient and squared gradient (Adam family); none: the optimizer's own.",
+        description="Decay rates of Adam's running means of gradient and square; none: the optimizer's own.",
     )
     eps: float | None = Field(
         None,
@@ -193,7 +194,7 @@ class Hparams(BaseModel):
         gt=0,
         lt=1,
         group="Optimisation",
-        description="Decay of the exponential moving average of the weights, which is then evaluated and saved; none: off.",
+        description="Decay of a moving average of the weights, which is evaluated and saved; none: off.",
     )
     precision: PrecisionName = Field(
         "float32",
@@ -265,7 +266,7 @@ class Hparams(BaseModel):
         None,
         group="Schedule",
         max_length=200,
-        description="Metric that decides best, plateau and early stopping; none: test/loss (val/loss with a validation set).",
+        description="Metric that decides best, plateau and early stopping; none: test/loss, or val/loss.",
     )
     monitor_mode: Literal["auto", "min", "max"] = Field(
         "auto",
@@ -328,7 +329,7 @@ class Hparams(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         changed = False
-        for name in cls.__dict__.get("__annotations__", {}):
+        for name in inspect.get_annotations(cls):
             field, parents = (
                 cls.model_fields.get(name),
                 [base.model_fields for base in cls.__mro__[1:] if issubclass(base, Hparams)],
@@ -382,7 +383,8 @@ class Hparams(BaseModel):
         if isinstance(value, str) and value in UNUSABLE_LOSSES:
             reason = UNUSABLE_LOSSES[value]
             raise ValueError(
-                f"{value} {reason}, so it can't be called as loss(outputs, targets); use it in your task's compute_loss"
+                f"{value} {reason}, so it can't be called as loss(outputs, targets); "
+                "use it in your task's compute_loss"
             )
         return value
 

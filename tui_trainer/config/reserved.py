@@ -7,9 +7,10 @@ from __future__ import annotations
 
 RESERVED = frozenset(
     {
-        "ascii", "attach", "check", "data", "description", "detach", "find_batch_size", "fork", "from", "help", "init_from", "json",
-        "log", "max_restarts", "name", "no_mouse", "no_ui", "nnodes", "node_rank", "nproc", "on_end", "overwrite", "preset", "profile", "project",
-        "quiet", "rdzv_backend", "rdzv_endpoint", "rdzv_id", "resume", "run_dir", "run_name", "runs_dir", "start",
-        "theme", "traceback", "version",
+        "ascii", "attach", "check", "data", "description", "detach", "find_batch_size", "fork",
+        "from", "help", "init_from", "json", "log", "max_restarts", "name", "nnodes", "no_mouse",
+        "no_ui", "node_rank", "nproc", "on_end", "overwrite", "preset", "profile", "project",
+        "quiet", "rdzv_backend", "rdzv_endpoint", "rdzv_id", "resume", "run_dir", "run_name",
+        "runs_dir", "start", "theme", "traceback", "version",
     }
 )  # fmt: skip

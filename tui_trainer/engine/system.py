@@ -77,9 +77,9 @@ def sample(process: psutil.Process, gpus: list[tuple[int, Any]]) -> dict[str, An
     """One sample of load.
 
     Returns:
-        cpu (percent of all cores), cpu_process (percent of one core), ram_used, ram_total, rss (bytes), and per
-        GPU index, utilisation (percent), memory_used, memory_total (bytes), temperature (°C),
-        power (W); what can't be read is left out.
+        cpu (percent of all cores), cpu_process (percent of one core), ram_used, ram_total, rss (bytes), and
+        per GPU index, utilisation (percent), memory_used, memory_total (bytes), temperature (°C), power (W);
+        what can't be read is left out.
     """
     memory = psutil.virtual_memory()
     values: dict[str, Any] = {

@@ -42,8 +42,9 @@ class Task:
         """The data.
 
         Returns:
-            train (a seeded part `test_size` is split off), (train, test), (train, None) or (train, val, test).
-            Each is a `Dataset`, an `IterableDataset`, or a tuple of tensors or arrays with samples in dim 0.
+            train (a seeded part `test_size` is split off), (train, test), (train, None) or
+            (train, val, test). Each is a `Dataset`, an `IterableDataset`, or a tuple of tensors or arrays
+            with samples in dim 0.
         """
         raise NotImplementedError(f"{type(self).__name__} must define datasets(hparams)")
 
@@ -54,17 +55,17 @@ class Task:
     def criterion(self, hparams: Any) -> Any:
         """The loss as a callable (outputs, targets) -> scalar tensor.
 
-        None: built from `hparams.loss`, where "auto" means CrossEntropyLoss for whole-number targets and MSELoss
-        for others.
+        None: built from `hparams.loss`, where "auto" means CrossEntropyLoss for whole-number targets and
+        MSELoss for others.
         """
         return None
 
     def optimizer(self, hparams: Any, model: nn.Module) -> Any:
-        """An optimizer of your own, for example with parameter groups. None: built from `hparams.optimizer`."""
+        """An optimizer of your own, say with parameter groups. None: built from `hparams.optimizer`."""
         return None
 
     def scheduler(self, hparams: Any, optimizer: torch.optim.Optimizer, total_steps: int | None) -> Any:
-        """A learning-rate scheduler of your own, stepped after each optimizer step. None: `hparams.scheduler`."""
+        """A scheduler of your own, stepped after each optimizer step. None: `hparams.scheduler`."""
         return None
 
     def dataloader(self, hparams: Any, dataset: Any, train: bool) -> Any:
@@ -80,8 +81,8 @@ class Task:
             criterion: what `criterion` returned.
 
         Returns:
-            (loss, outputs, targets). `loss` is a scalar tensor, or {"loss": total, name: part or reducer, …}, whose
-            parts become metrics.
+            (loss, outputs, targets). `loss` is a scalar tensor, or {"loss": total, name: part or reducer, …},
+            whose parts become metrics.
         """
         inputs, targets = batch
         outputs = model(inputs)
@@ -97,8 +98,8 @@ class Task:
         """Metrics of one batch beside the loss.
 
         Returns:
-            {name: scalar tensor (a mean, weighted by `count`) or a reducer of `tui_trainer`: Mean, Sum, Ratio, Last…}.
-            Default: accuracy for class indices, mae for numbers of the outputs' own shape.
+            {name: scalar tensor (a mean, weighted by `count`) or a reducer of `tui_trainer`: Mean, Sum,
+            Ratio, Last, R2}. Default: accuracy for class indices, mae for numbers of the outputs' own shape.
         """
         import torch
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from tui_trainer.cli.doctor.check import Check
 
 PYTHON_FLOOR = (3, 11)
-
-EXTRAS = ("tensorboard", "wandb", "mlflow", "safetensors", "onnx")
 
 
 def check_python(version: tuple[int, ...], has_ensurepip: bool) -> list[Check]:
@@ -43,14 +41,6 @@ def check_packages(version: Callable[[str], str | None]) -> Check:
         return Check("packages", "bad", f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}")
     shown = ", ".join(f"{name} {found[name]}" for name in ("textual", "rich", "numpy", "pydantic"))
     return Check("packages", "ok", shown)
-
-
-def check_extras(there: Mapping[str, bool]) -> Check:
-    """Optional packages; training needs none of them."""
-    have = ", ".join(name for name, is_there in there.items() if is_there)
-    lack = ", ".join(name for name, is_there in there.items() if not is_there)
-    parts = (f"installed: {have}" if have else "", f"not installed (optional): {lack}" if lack else "")
-    return Check("extras", "ok", "; ".join(filter(None, parts)))
 
 
 def check_compiler(path: str | None) -> Check:

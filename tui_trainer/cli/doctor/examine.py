@@ -14,9 +14,7 @@ from tui_trainer.cli.doctor.checks_disk import look_at_folder
 from tui_trainer.cli.doctor.checks_limits import check_memory, check_open_files, check_processors, look_at_shm
 from tui_trainer.cli.doctor.checks_logout import look_at_logout
 from tui_trainer.cli.doctor.checks_python import (
-    EXTRAS,
     check_compiler,
-    check_extras,
     check_packages,
     check_python,
 )
@@ -66,6 +64,5 @@ def examine(runs_dir: Path) -> list[Check]:
         "terminal": look_at_terminal,
         "tmux": look_at_tmux,
         "compiler": lambda: check_compiler(compiler(env)),
-        "extras": lambda: check_extras({extra: has_module(extra) for extra in EXTRAS}),
     }
     return [check for name, look in looks.items() for check in guarded(name, look)]
