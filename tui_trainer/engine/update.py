@@ -159,7 +159,9 @@ class Updater:
             self.averaged.update_parameters(self._model)
 
     def _backward(self, window: Sequence[Any], forward: Forward, meter: Meter | None) -> Tensor:
-        self._optimizer.zero_grad(set_to_none=True)
+        # As zero_grad does, without its profiler scope: it costs as much as a small layer.
+        for parameter in self._parameters:
+            parameter.grad = None
         counts = [forward.count(batch) for batch in window]
         whole = sum(counts)
         if not isinstance(whole, Tensor):
