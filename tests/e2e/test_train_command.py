@@ -224,6 +224,16 @@ def test_sigterm_saves_and_exits_143(start: Any, folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_lost_terminal_does_not_end_the_run(start: Any, folder: Path) -> None:
+    words = ["--no-ui", "digits", "--epochs", 2, "--batch_size", 2]
+    process = start(*words, start_new_session=True)
+    steps = wait_for(lambda: first_rows(folder), "the first row of the record")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(120) == 0
+    assert events(steps.parent)[-1]["status"] == "finished"
+
+
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_costs_neither_a_traceback_nor_the_run(start: Any, folder: Path) -> None:
     process = start("--no-ui", "digits", "--epochs", 30, "--json")
     head = subprocess.run(["head", "-3"], stdin=process.stdout, capture_output=True, text=True, check=True)

@@ -389,6 +389,18 @@ def test_a_failure_is_explained_once(run: Run) -> None:
     assert "failed at epoch 1, step 4" in text
 
 
+def test_what_a_run_dies_of_is_left_to_the_command(run: Run) -> None:
+    def work() -> None:
+        run.start()
+        run.epoch(1)
+        run.writer.event("alert", level="error", fatal=True, title="out of memory", message="asked for 3 GB")
+        run.end("failed", "out of memory: asked for 3 GB", epochs=1)
+
+    text = printed(run, work=work)
+    assert "out of memory" not in text
+    assert "failed at epoch 1, step 4" in text
+
+
 def test_a_start_that_never_trained_names_no_folder_at_the_end(run: Run) -> None:
     text = printed(run, work=lambda: run.end("stopped", "SIGTERM", epochs=0))
     assert text.splitlines() == [f"digits · {NAME} · stopped by SIGTERM before the first step"]

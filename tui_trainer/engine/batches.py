@@ -45,8 +45,10 @@ def first_length(batch: Any) -> int:
     Raises:
         TypeError: there is no tensor in it.
     """
-    if hasattr(batch, "shape") and len(batch.shape) > 0:
-        return int(batch.shape[0])
+    # The usual batch first: this runs at every step.
+    likely = batch[0] if type(batch) in (tuple, list) and batch else batch
+    if hasattr(likely, "shape") and len(likely.shape) > 0:
+        return int(likely.shape[0])
     parts = batch.values() if isinstance(batch, Mapping) else batch
     if dataclasses.is_dataclass(batch):
         parts = [getattr(batch, field.name) for field in dataclasses.fields(batch)]

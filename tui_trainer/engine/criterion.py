@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
 
-class AutoLoss(nn.Module):
+class AutoLoss:
     """CrossEntropyLoss for whole-number targets, MSELoss for others: decided by the first batch.
 
     Args:
@@ -22,11 +22,10 @@ class AutoLoss(nn.Module):
     """
 
     def __init__(self, label_smoothing: float) -> None:
-        super().__init__()
         self._label_smoothing = label_smoothing
         self.chosen: nn.Module | None = None
 
-    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if self.chosen is None:
             floating = targets.is_floating_point()
             self.chosen = (

@@ -48,7 +48,7 @@ class StopNow(BaseException):
 def stop_on_signals(stop: StopRequest) -> Iterator[None]:
     """While inside, SIGINT and SIGTERM stop the run: at a step boundary with a save, the second time at once.
 
-    Only the main thread can handle signals; elsewhere nothing changes.
+    SIGHUP (the terminal is gone, the link dropped) changes nothing: training needs no terminal. Only the main thread can handle signals; elsewhere nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -66,6 +66,8 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
     # A disposition of "ignore" was set on purpose (nohup, a background job of a plain shell) and stays.
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in numbers}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)
     try:
         yield
     finally:

@@ -260,7 +260,8 @@ def _train(
         if error is not cause:
             error.__cause__ = cause
         status, reason = "failed", str(error)
-        writer.event("alert", level="error", title=error.title, message=error.message, hint=error.hint)
+        said = {"title": error.title, "message": error.message, "hint": error.hint}
+        writer.event("alert", level="error", fatal=True, **said)
     finally:
         stop.leaving = True
         if sampler is not None:

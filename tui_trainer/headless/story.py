@@ -152,6 +152,9 @@ class Story:
         kind: Kind = "error" if level == "error" else "warning"
         if kind == "error":
             self._reported.add(said)
+        if event.get("fatal"):
+            # What a run dies of is an error of the command too, and said there.
+            return []
         text = f"{level or 'alert'}: {said}" + (f" ({hint})" if hint else "")
         return [Line(_shorten(text), kind)]
 

@@ -12,7 +12,7 @@
 | control    | action, value, requested_by, step at which it took effect |
 | system     | device and host load, at most one a second |
 | log        | name, epoch, step, and text or image (a file, relative to the run directory) |
-| alert      | level, title, message, hint, step |
+| alert      | level, title, message, hint, step, fatal (the run ends by it) |
 | run_end    | status (finished, stopped, failed), reason, epochs, steps, best {metric, value, epoch}; always the last line |
 
 Metrics that a task does not define are absent. Non-finite numbers are the strings "NaN", "Infinity", "-Infinity".
