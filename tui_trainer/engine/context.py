@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from tui_trainer import files
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.runs.writer import RunWriter
+
+if TYPE_CHECKING:
+    from tui_trainer.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,14 @@ class EpochContext:
         files.write_bytes(path, encoded.getvalue(), durable=False)
         relative = str(path.relative_to(self.writer.layout.root))
         self.writer.event("log", name=name, image=relative, epoch=self.epoch, step=self.step)
+
+
+def call_hook(task: Task, context: EpochContext) -> None:
+    """Call the task's `on_epoch_end` in evaluation mode and without gradients; the mode comes back."""
+    training = context.model.training
+    context.model.eval()
+    try:
+        with torch.no_grad():
+            task.on_epoch_end(context)
+    finally:
+        context.model.train(training)

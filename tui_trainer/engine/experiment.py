@@ -15,12 +15,12 @@ from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, test_batch_looper, train_batch_looper
-from tui_trainer.engine.context import EpochContext
+from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
-from tui_trainer.engine.rows import NONFINITE_HINT, RowLogger
+from tui_trainer.engine.rows import RowLogger
 from tui_trainer.errors import TrainerError, UsageError, did_you_mean
 from tui_trainer.runs.checkpoints import Entry
 from tui_trainer.runs.writer import RunWriter
@@ -342,28 +342,16 @@ class Experiment:
     def _call_hook(self) -> None:
         if not self.task.overrides("on_epoch_end"):
             return
-        ready, progress = self._ready, self.progress
-        model = ready.evaluated_model
-        training = model.training
-        model.eval()
-        context = EpochContext(
-            model,
-            self.hparams,
-            ready.device.torch,
-            progress.epoch,
-            progress.step,
-            dict(self.metrics),
-            self.writer,
-        )
+        model, device = self._ready.evaluated_model, self._ready.device.torch
+        place = (self.progress.epoch, self.progress.step)
+        context = EpochContext(model, self.hparams, device, *place, dict(self.metrics), self.writer)
         try:
-            with rng.preserved(ready.device.torch), torch.no_grad():
-                self.task.on_epoch_end(context)
+            with rng.preserved(device):
+                call_hook(self.task, context)
             self.metrics = {str(name): float(value) for name, value in context.metrics.items()}
         except Exception as error:
             # An epoch's work is worth more than its decoration.
             self._alert("warning", "on_epoch_end failed", f"{type(error).__name__}: {error}")
-        finally:
-            model.train(training)
 
     # ------------------------------------------------------------------ saving and restoring
 
@@ -385,7 +373,7 @@ class Experiment:
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
         progress = self.progress
-        self._check_weights()
+        self._ready.check_weights(progress.step)
         begin = time.perf_counter()
         try:
             # The record must reach the disk first: the checkpoint says how much of it is valid.
@@ -412,65 +400,31 @@ class Experiment:
         cost = {"size": entry["size"], "seconds": self._last_save - begin}
         self.writer.event("checkpoint", **place, path=self._model_path(entry), best=best, **cost)
 
-    def _check_weights(self) -> None:
-        for name, parameter in self._ready.model.named_parameters():
-            if parameter.is_floating_point() and not bool(torch.isfinite(parameter.detach()).all()):
-                raise TrainerError(
-                    "weights are not finite",
-                    f"after step {self.progress.step}, {name} holds NaN or infinite values",
-                    NONFINITE_HINT,
-                )
-
     def _trainer_state(self) -> dict[str, Any]:
-        ready, progress = self._ready, self.progress
+        progress = self.progress
         place = asdict(progress) | {"seconds": self._seconds()}
         if progress.batch:
             place["epoch_seconds"] = progress.epoch_seconds + time.perf_counter() - self._epoch_began
         return {
+            **self._ready.state_dict(),
             "progress": place,
-            "optimizer": ready.optimizer.state_dict(),
-            "schedule": ready.schedule.state_dict(),
-            "scaler": ready.scaler.state_dict() if ready.scaler is not None else None,
-            "averaged": self._averaging_state(),
-            "rng": rng.state_dict(ready.device.torch),
             "meter": self._meter.state_dict() if progress.batch else None,
-            "monitor": ready.monitor.state_dict(),
             "metrics": self.metrics,
             "latest": self.latest,
             "record": self.writer.position(),
         }
 
-    def _averaging_state(self) -> dict[str, Any] | None:
-        averaged = self._ready.updater.averaged
-        if averaged is None:
-            return None
-        return {"updates": averaged.n_averaged, "raw": checkpoint.model_state(self._ready.model)}
-
     def _restore(self, entry: Entry) -> None:
-        ready, layout = self._ready, self.writer.layout
-        path = layout.model_file(entry["tag"])
-        weights = checkpoint.load_weights(path)
-        state = checkpoint.load_trainer_state(layout.trainer_state_file(entry["tag"]))
-        averaged = ready.updater.averaged
-        if averaged is not None and state["averaged"] is not None:
-            checkpoint.load_into(averaged.module, weights, path)
-            averaged.n_averaged.copy_(state["averaged"]["updates"])
-            weights = state["averaged"]["raw"]
-        checkpoint.load_into(ready.model, weights, path)
-        ready.optimizer.load_state_dict(state["optimizer"])
-        ready.schedule.load_state_dict(state["schedule"])
-        if ready.scaler is not None and state["scaler"]:
-            ready.scaler.load_state_dict(state["scaler"])
-        ready.monitor.load_state_dict(state["monitor"])
-        if ready.monitor.exhausted:
-            ready.monitor.restart_patience()
-        self.best = ready.monitor.best()
+        layout, tag = self.writer.layout, entry["tag"]
+        path = layout.model_file(tag)
+        state = checkpoint.load_trainer_state(layout.trainer_state_file(tag))
+        self._ready.load_state_dict(state, checkpoint.load_weights(path), path)
+        self.best = self._ready.monitor.best()
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
             self._meter.load_state_dict(state["meter"])
         self._saved_at = (self.progress.epoch, self.progress.batch)
-        rng.load_state_dict(state["rng"], ready.device.torch)
 
     # ------------------------------------------------------------------ small helpers
 
@@ -506,10 +460,7 @@ class Experiment:
 
     def _close(self) -> None:
         """Let go of data, model and optimizer, end loader processes, empty the device's cache."""
-        ready = self._ready
-        ready.splits.close()
+        self._ready.close()
         del self._ready
         for name in ("_meter", "_eval_meter", "_rows", "_batches"):
             self.__dict__.pop(name, None)
-        if ready.device.torch.type == "cuda":
-            torch.cuda.empty_cache()

@@ -48,7 +48,8 @@ class StopNow(BaseException):
 def stop_on_signals(stop: StopRequest) -> Iterator[None]:
     """While inside, SIGINT and SIGTERM stop the run: at a step boundary with a save, the second time at once.
 
-    SIGHUP (the terminal is gone, the link dropped) changes nothing: training needs no terminal. Only the main thread can handle signals; elsewhere nothing changes.
+    SIGHUP (the terminal is gone, the link dropped) changes nothing: training needs no terminal. Only the main
+    thread can handle signals; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
-from torch.optim import Optimizer
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import rng
 from tui_trainer.engine.batch_looper import test_batch_looper
 from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import Splits, build_loaders, raw_splits
-from tui_trainer.engine.device import Device, check_precision, choose_device
+from tui_trainer.engine.device import check_precision, choose_device
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.monitor import Monitor
-from tui_trainer.engine.optim import Schedule, build_optimizer, build_schedule
+from tui_trainer.engine.optim import build_optimizer, build_schedule
+from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.update import Forward, Updater
 from tui_trainer.errors import TrainerError, UsageError, did_you_mean
 from tui_trainer.runs.directions import better_direction
@@ -32,51 +31,6 @@ if TYPE_CHECKING:
 
 Phase = Callable[[str], AbstractContextManager[None]]
 """Told the name of each phase; the context lasts as long as the phase does."""
-
-
-@dataclass
-class Prepared:
-    """What the loop trains with.
-
-    Attributes:
-        steps_per_epoch: optimizer steps of an epoch; None where the data have no length.
-        total_steps: optimizer steps of the whole run; None where that is not known.
-    """
-
-    device: Device
-    splits: Splits
-    model: nn.Module
-    forward: Forward
-    optimizer: Optimizer
-    schedule: Schedule
-    scaler: torch.amp.GradScaler | None
-    updater: Updater
-    monitor: Monitor
-    steps_per_epoch: int | None
-    total_steps: int | None
-
-    @property
-    def evaluated_model(self) -> nn.Module:
-        """The network that is evaluated and saved: the averaged one with ema_decay."""
-        averaged = self.updater.averaged
-        return self.model if averaged is None else averaged.module
-
-    def facts(self) -> dict[str, Any]:
-        """What `run_start` tells about all this."""
-        evaluated = self.splits.evaluated()
-        return {
-            "device": str(self.device.torch),
-            "device_name": self.device.name,
-            "device_reason": self.device.reason,
-            "world_size": 1,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "train_samples": self.splits.train.samples,
-            "val_samples": evaluated["val"].samples if "val" in evaluated else 0,
-            "test_samples": evaluated["test"].samples if "test" in evaluated else 0,
-            "steps_per_epoch": self.steps_per_epoch,
-            "total_steps": self.total_steps,
-            "monitor": self.monitor.metric,
-        }
 
 
 def prepare(

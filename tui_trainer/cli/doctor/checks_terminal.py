@@ -93,11 +93,8 @@ def check_session(env: Mapping[str, str]) -> Check:
     if inside:
         return Check("session", "ok", f"inside {inside}")
     if env.get("SSH_CONNECTION") or env.get("SSH_TTY"):
-        found = "SSH without tmux or screen: a lost connection kills the run, without a save"
+        found = "SSH without tmux or screen: a lost connection leaves the run alone, but nothing shows it"
         return Check(
-            "session",
-            "warn",
-            found,
-            "start in tmux or screen; tui-train --resume last goes on from a checkpoint",
+            "session", "warn", found, "start in tmux or screen; tui-train show last tells how it stands"
         )
     return Check("session", "ok", "local (not SSH)")
