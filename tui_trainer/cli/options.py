@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from tui_trainer import __version__
-from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text, show_number
+from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text
 from tui_trainer.errors import UsageError
 
 VALUED = {
@@ -137,26 +137,29 @@ def _add_flag(group: Any, spec: FieldSpec) -> None:
 
 
 def help_text(spec: FieldSpec) -> str:
-    """An hparam's description with its choices or range, unit and default."""
+    """An hparam's description with its choices or range, unit and default, as the help shows it."""
+    default = "required" if spec.required else f"default: {default_text(spec)}"
+    return f"{spec.description} ({'; '.join([*value_facts(spec), default])})"
+
+
+def value_facts(spec: FieldSpec) -> list[str]:
+    """What values an hparam may have: choices or range, and its unit."""
     facts = []
     if spec.kind == "bool":
         facts.append(f"{dashed('no_' + spec.name)} turns it off")
     elif spec.choices:
         facts.append(", ".join(spec.choices))
-    elif spec.bounds:
+    elif spec.bounds or spec.expected_text:
         facts.append(spec.expected)
     if spec.unit:
         facts.append(f"unit: {spec.unit}")
-    facts.append("required" if spec.required else f"default: {default_text(spec)}")
-    return f"{spec.description} ({'; '.join(facts)})"
+    return facts
 
 
 def default_text(spec: FieldSpec) -> str:
-    """The default as one would type it, with separators in large numbers."""
+    """The default as one would type it."""
     if spec.kind == "bool":
         return "on" if spec.default else "off"
-    if isinstance(spec.default, int) and abs(spec.default) >= 10_000:
-        return show_number(spec.default)
     return flag_text(spec.default)
 
 

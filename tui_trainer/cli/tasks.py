@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tui_trainer.cli.options import default_text, help_text
+from tui_trainer.cli.options import default_text, value_facts
 from tui_trainer.cli.tables import aligned
-from tui_trainer.config.fields import GROUPS
+from tui_trainer.config.fields import GROUPS, FieldSpec
 from tui_trainer.config.schema import json_schema
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.tasks.registry import known_tasks, load_task
@@ -71,8 +71,14 @@ def _show(args: argparse.Namespace) -> int:
         inside = [spec for spec in specs.values() if spec.group == group and spec.name != "task"]
         if inside:
             print(f"\n{group}")
-            print(aligned([[f"  {spec.name}", default_text(spec), help_text(spec)] for spec in inside]))
+            print(aligned([_hparam_row(spec) for spec in inside]))
     return Exit.OK
+
+
+def _hparam_row(spec: FieldSpec) -> list[str]:
+    facts = "; ".join(value_facts(spec))
+    about = f"{spec.description} ({facts})" if facts else spec.description
+    return [f"  {spec.name}", "required" if spec.required else default_text(spec), about]
 
 
 def _make_data(args: argparse.Namespace) -> int:
