@@ -248,6 +248,16 @@ def test_a_reader_that_leaves_early_costs_neither_a_traceback_nor_the_run(start:
     assert [event["title"] for event in record if event["event"] == "alert"] == ["output closed"]
 
 
+def test_several_ranks_are_refused_instead_of_training_the_same_twice(
+    tui_train: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = tui_train("--no-ui", "digits")
+    assert done.code == 2
+    assert "without torchrun" in done.err
+    assert not (folder / "runs").exists()
+
+
 def test_resume_of_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(
     tui_train: Run, folder: Path
 ) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -156,6 +157,7 @@ def launch(
         TrainerError: what went wrong. A start that failed before its first step leaves no run directory
             behind, unless `run_dir` was given.
     """
+    _refuse_ranks()
     stop = stop or StopRequest()
     writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume)
     show = watch(writer.layout.root, writer) if watch is not None else nullcontext()
@@ -168,6 +170,21 @@ def launch(
     if log is not None:
         outcome.message = f"{outcome.message}\nlog: {log}".lstrip()
     raise outcome
+
+
+def _refuse_ranks() -> None:
+    """Ranks that know nothing of each other would train the same thing side by side.
+
+    Raises:
+        UsageError: a launcher such as torchrun started several processes.
+    """
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if ranks.isdigit() and int(ranks) > 1:
+        raise UsageError(
+            "one process only",
+            f"WORLD_SIZE is {ranks}, but this version trains on one device",
+            "start tui-train without torchrun",
+        )
 
 
 def _open(
