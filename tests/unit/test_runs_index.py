@@ -95,6 +95,9 @@ def test_the_summary_agrees_with_the_state_after_every_event(tmp_path: Path) -> 
     for name, fields in moves:
         writer.event(name, **fields)
         if name == "run_end":
+            position = writer.position()
+            writer.close()
+            writer = RunWriter.resume(layout, {}, {}, position)
             continue
         state, run = read_state(RunReader(layout.root)), summarise(layout.root)
         assert (run["status"], run["epoch"], run["step"]) == (state.status, state.epoch, state.step), name

@@ -75,7 +75,11 @@ def _list(args: argparse.Namespace) -> int:
                 marks,
             ]
         )
-    print(aligned(rows, right=range(1, 4 + len(shown))))
+    # On a narrow terminal the training metrics go first: what was tested says more.
+    metrics = sorted(range(len(shown)), key=lambda k: (not shown[k].startswith("train/"), -k))
+    size_column = 3 + len(shown)
+    spare = [size_column + 1, size_column, *(3 + k for k in metrics)]
+    print(aligned(rows, right=range(1, size_column + 1), spare=spare))
     return Exit.OK
 
 

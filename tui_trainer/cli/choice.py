@@ -21,8 +21,10 @@ def task_of_preset(preset: Preset, further: Sequence[Path] = ()) -> Task:
     if preset.task is None:
         raise task_missing(preset)
     folder = preset.path.parent if preset.path else Path()
+    # A checkpoint's parameters are a preset, and their run keeps the task file.
+    kept = folder.parent / "task"
     try:
-        return load_task(preset.task, (folder, Path(), *further))
+        return load_task(preset.task, (folder, Path(), *further, kept))
     except TrainerError as error:
         raise task_refused(preset, error) from error
 

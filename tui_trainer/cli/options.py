@@ -77,12 +77,15 @@ def hparam_valued(specs: Mapping[str, FieldSpec]) -> set[str]:
     return {name for name, spec in specs.items() if spec.kind != "bool" and name != "task"}
 
 
-def build_parser(specs: Mapping[str, FieldSpec], task: str | None) -> Parser:
+def build_parser(
+    specs: Mapping[str, FieldSpec], task: str | None, preset: Mapping[str, Any] | None = None
+) -> Parser:
     """The parser of the main command, with a flag for every hparam.
 
     Args:
         specs: the task's hparams, or the base ones while no task is known.
         task: its name, for the help.
+        preset: values that a preset gives, for the help.
     """
     commands = "\n".join(f"  {name:<14}{text}" for name, text in COMMANDS.items())
     about = "Launch, watch and resume PyTorch training from one terminal."
@@ -106,11 +109,16 @@ def build_parser(specs: Mapping[str, FieldSpec], task: str | None) -> Parser:
         parser.add_argument(dashed(name), dest=f"option_{name}", metavar=metavar, help=_percent(text))
     for name, text in SWITCHES.items():
         parser.add_argument(dashed(name), dest=f"option_{name}", action="store_true", help=_percent(text))
-    add_hparams(parser, specs, task)
+    add_hparams(parser, specs, task, preset or {})
     return parser
 
 
-def add_hparams(parser: argparse.ArgumentParser, specs: Mapping[str, FieldSpec], task: str | None) -> None:
+def add_hparams(
+    parser: argparse.ArgumentParser,
+    specs: Mapping[str, FieldSpec],
+    task: str | None,
+    preset: Mapping[str, Any],
+) -> None:
     """Add a flag for every hparam, by group."""
     order = [*GROUPS, *sorted({spec.group for spec in specs.values()} - set(GROUPS))]
     for group_name in order:
@@ -119,14 +127,14 @@ def add_hparams(parser: argparse.ArgumentParser, specs: Mapping[str, FieldSpec],
             continue
         group = parser.add_argument_group(f"{group_name} hparams{f' of {task}' if task else ''}")
         for spec in inside:
-            _add_flag(group, spec)
+            _add_flag(group, spec, preset)
 
 
-def _add_flag(group: Any, spec: FieldSpec) -> None:
+def _add_flag(group: Any, spec: FieldSpec, preset: Mapping[str, Any]) -> None:
     options: dict[str, Any] = {
         "dest": f"hparam_{spec.name}",
         "default": argparse.SUPPRESS,
-        "help": _percent(help_text(spec)),
+        "help": _percent(help_text(spec, preset)),
     }
     if spec.kind == "bool":
         group.add_argument(f"--{spec.name}", action="store_true", **options)
@@ -136,9 +144,11 @@ def _add_flag(group: Any, spec: FieldSpec) -> None:
         group.add_argument(f"--{spec.name}", metavar=metavar(spec), **options)
 
 
-def help_text(spec: FieldSpec) -> str:
+def help_text(spec: FieldSpec, preset: Mapping[str, Any]) -> str:
     """An hparam's description with its choices or range, unit and default, as the help shows it."""
     default = "required" if spec.required else f"default: {default_text(spec)}"
+    if spec.name in preset:
+        default += f"; this preset: {flag_text(preset[spec.name])}"
     return f"{spec.description} ({'; '.join([*value_facts(spec), default])})"
 
 

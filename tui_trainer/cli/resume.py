@@ -85,7 +85,9 @@ def check_changes(base: dict[str, Any], hparams: Hparams) -> None:
         lines = [f"{name}: {flag_text(base[name])} -> {flag_text(now[name])}" for name in changed]
         raise UsageError(
             "can't change on resume",
-            "\n  ".join([f"{len(lines)} hparam{'s' * (len(lines) != 1)} differ from the run's", *lines]),
+            "\n  ".join(
+                [f"{len(lines)} hparam{'s differ' if len(lines) > 1 else ' differs'} from the run's", *lines]
+            ),
             f"start a new run for these; on resume you can change {', '.join(sorted(SAFE))}",
         )
 

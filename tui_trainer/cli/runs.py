@@ -45,7 +45,7 @@ def _list(args: argparse.Namespace) -> int:
         return Exit.OK
     rows = [["status", "run", "name", "task", "best", "epoch", "step", "time", "started"]]
     rows += [_row(run) for run in runs]
-    print(aligned(rows, right=(5, 6, 7)))
+    print(aligned(rows, right=(5, 6, 7), spare=(8, 6, 3, 2, 7)))
     return Exit.OK
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
 from tui_trainer.cli.tables import aligned, duration, number
 from tui_trainer.config.fields import flag_text
+from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit
 from tui_trainer.runs.events import encode
 from tui_trainer.runs.index import find_run, summarise
@@ -26,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
         "run_word", metavar="RUN", nargs="?", default="last", help="id, its end, a name, a folder, or last"
     )
     add_runs_dir(parser)
+    parser.add_argument("--all", action="store_true", help="every hparam, also those with the usual default")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=_show)
 
@@ -59,15 +62,27 @@ def _show(args: argparse.Namespace) -> int:
             best = state.bests.get(name)
             rows.append([name, f"{number(best.value)} @{best.epoch}" if best else "–", number(value)])
         print(f"\n{aligned(rows)}")
-    hparams = [["hparam", "value"], *([name, flag_text(value)] for name, value in reader.hparams().items())]
-    print(f"\n{aligned(hparams)}")
+    print(f"\n{_hparam_table(reader.hparams(), args.all)}")
     for alert in state.alerts[-5:]:
         print(f"\n{alert.level}: {alert.title}: {alert.message}")
     print(f"\nrun     {_short(root)}")
-    best_entry = next((entry for entry in reader.checkpoints() if entry.get("best")), None)
-    if best_entry:
-        print(f"best    {_short(reader.layout.model_file(best_entry['tag']))}")
+    for mark in ("best", "last"):
+        entry = next((entry for entry in reader.checkpoints() if entry.get(mark)), None)
+        if entry is not None:
+            print(f"{mark}    {_short(reader.layout.model_file(entry['tag']))}")
     return Exit.OK
+
+
+def _hparam_table(hparams: Mapping[str, Any], everything: bool) -> str:
+    base = Hparams.specs()
+    shown = {
+        name: value
+        for name, value in hparams.items()
+        if everything or name not in base or flag_text(value) != flag_text(base[name].default)
+    }
+    rows = [["hparam", "value"], *([name, flag_text(value)] for name, value in shown.items())]
+    left = len(hparams) - len(shown)
+    return aligned(rows) + (f"\n{left} more have the default of every task; --all shows them" if left else "")
 
 
 def _count(value: int | None) -> str:

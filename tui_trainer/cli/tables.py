@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +11,19 @@ from typing import Any
 from tui_trainer.runs.events import as_number
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Sequence[int] = ()) -> str:
     """Rows as lines with columns of equal width.
 
     Args:
         rows: the first one is the heading.
         right: columns to align to the right.
+        spare: columns to leave out, in this order, while the table is wider than the terminal it goes to.
     """
+    for column in spare if sys.stdout.isatty() else ():
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        if sum(widths) + 2 * sum(1 for w in widths if w) <= shutil.get_terminal_size().columns:
+            break
+        rows = [[*row[:column], "", *row[column + 1 :]] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -23,7 +31,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append("  ".join(cell for cell, width in zip(cells, widths, strict=True) if width).rstrip())
     return "\n".join(lines)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +73,21 @@ def _show(args: argparse.Namespace) -> int:
         inside = [spec for spec in specs.values() if spec.group == group and spec.name != "task"]
         if inside:
             print(f"\n{group}")
-            print(aligned([_hparam_row(spec) for spec in inside]))
+            print("\n".join(_hparam_lines(inside)))
     return Exit.OK
 
 
-def _hparam_row(spec: FieldSpec) -> list[str]:
-    facts = "; ".join(value_facts(spec))
-    about = f"{spec.description} ({facts})" if facts else spec.description
-    return [f"  {spec.name}", "required" if spec.required else default_text(spec), about]
+def _hparam_lines(specs: Sequence[FieldSpec]) -> Iterator[str]:
+    """Name, default and meaning of each hparam, wrapped at the width of a page."""
+    defaults = {spec.name: "required" if spec.required else default_text(spec) for spec in specs}
+    name_width, default_width = max(map(len, defaults)), min(16, max(map(len, defaults.values())))
+    width = min(shutil.get_terminal_size().columns, 110)
+    for spec in specs:
+        facts = "; ".join(value_facts(spec))
+        about = f"{spec.description} ({facts})" if facts else spec.description
+        head = f"  {spec.name:<{name_width}}  {defaults[spec.name]:<{default_width}}  "
+        indent = " " * (name_width + default_width + 6)
+        yield from textwrap.wrap(head + about, width, subsequent_indent=indent, drop_whitespace=True)
 
 
 def _make_data(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
     task = order.task()
     specs = task.hparams_class.specs()
     words = sort_main(argv, specs)
-    parser = build_parser(specs, task.name)
+    parser = build_parser(specs, task.name, order.preset.values if order.preset else {})
     if words.help:
         parser.print_help()
         return Exit.OK
@@ -137,6 +138,7 @@ def _start(
         print(f"warning: {warning}", file=sys.stderr)
     if options["check"]:
         return _check(task, resolved.hparams, options["json"])
+    from tui_trainer.engine.interrupt import StopRequest
     from tui_trainer.engine.launch import launch
     from tui_trainer.headless import choose_mode, watch
 
@@ -163,11 +165,18 @@ def _start(
         run_name=options["run_name"],
         command=["tui-train", *argv],
         resume=resume,
+        stop=StopRequest(announce=_say),
         watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
     )
     if result.status == "stopped" and result.steps == 0:
         print("stopped before the first step: nothing was trained, nothing is kept", file=sys.stderr)
     return result.exit_code
+
+
+def _say(text: str) -> None:
+    """Tell what a signal leads to. Runs inside its handler, maybe in the middle of another print."""
+    with suppress(RuntimeError, OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _check(task: Task, hparams: Hparams, as_json: bool) -> int:

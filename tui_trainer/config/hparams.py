@@ -266,7 +266,7 @@ class Hparams(BaseModel):
         None,
         group="Schedule",
         max_length=200,
-        description="Metric that decides best, plateau and early stopping; none: test/loss, or val/loss.",
+        description="Metric that decides best, plateau and early stopping; none: test/loss (see docs).",
     )
     monitor_mode: Literal["auto", "min", "max"] = Field(
         "auto",
@@ -338,7 +338,10 @@ class Hparams(BaseModel):
             if field is None or inherited is None or field.description or field.is_required():
                 continue
             merged = copy.copy(inherited)
-            merged.default, merged.annotation = field.default, field.annotation
+            merged.default = field.default
+            if field.annotation is not Any:
+                # A narrower type, such as fewer optimizers, counts too.
+                merged.annotation = field.annotation
             cls.model_fields[name] = merged
             changed = True
         if changed:

@@ -45,6 +45,7 @@ class Experiment:
         metrics: of the latest epoch or evaluation.
         latest: the latest value of each metric.
         best: {metric, value, epoch} of the best evaluation; None before the first.
+        seconds: time spent, including earlier processes of this run; set at the end.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Experiment:
         self.metrics: dict[str, float] = {}
         self.latest: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
+        self.seconds = 0.0
+        self._began = time.perf_counter()
         self._resume = resume
         self._on_device = on_device
         self._saved_at: tuple[int, int] | None = None
@@ -99,6 +102,7 @@ class Experiment:
                 self._flush_rows()
             raise
         finally:
+            self.seconds = self._seconds()
             self._close()
 
     def _begin(self) -> None:
@@ -200,7 +204,13 @@ class Experiment:
         progress.epoch, progress.batch, progress.samples = progress.epoch + 1, 0, 0
         evaluated = self._evaluation_due()
         if evaluated:
-            tested = self._evaluate()
+            try:
+                tested = self._evaluate()
+            except Exception:
+                # An epoch's work must not be lost to a bad test sample.
+                self.progress = before
+                self._save()
+                raise
             if tested is None:
                 self.progress = before
                 return
@@ -212,7 +222,7 @@ class Experiment:
         seconds = progress.epoch_seconds + time.perf_counter() - self._epoch_began
         progress.epoch_seconds = 0.0
         place = {"epoch": progress.epoch, "step": progress.step}
-        timing = {"lr": progress.lr, "seconds": seconds, "samples_per_s": rate}
+        timing = {"lr": progress.lr, "seconds": seconds, "samples_per_s": rate, "elapsed": self._seconds()}
         self.writer.event(
             "epoch_end", **place, metrics=self.metrics, **timing, best=self.best, improved=improved
         )
@@ -292,7 +302,12 @@ class Experiment:
 
         def evaluate() -> None:
             trained = {f"train/{name}": value for name, value in self._meter.means().items()}
-            tested = self._evaluate()
+            self.progress.evaluation_due = True
+            try:
+                tested = self._evaluate()
+            except Exception:
+                self._save()
+                raise
             self.progress.evaluation_due = tested is None
             if tested is None:
                 return

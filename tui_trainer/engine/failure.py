@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
 from tui_trainer.errors import TrainerError
 
+WORKER_HINT = "num_workers 0 loads in the training process itself, where a debugger reaches"
+_FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _OURS = str(Path(__file__).resolve().parent.parent)
 
 
@@ -16,6 +19,10 @@ def explain(error: BaseException) -> TrainerError:
         return error
     phase = getattr(error, "phase", None)
     where = f" while {phase}" if phase else ""
+    worker = worker_traceback(error)
+    if worker is not None:
+        # torch re-raises it with the worker's whole traceback as its text.
+        return _explain_worker(worker, where)
     kind = type(error).__name__
     text = str(error).strip().split("\n", 1)[0] or "no message"
     if kind == "OutOfMemoryError" or isinstance(error, MemoryError):
@@ -29,6 +36,23 @@ def explain(error: BaseException) -> TrainerError:
     return TrainerError("training failed", f"{kind}{where}: {text}{at}", _hint(kind, text))
 
 
+def worker_traceback(error: BaseException) -> str | None:
+    """The traceback of an exception that a loader process died of; None for any other exception."""
+    text = str(error)
+    head, found, listing = text.partition("Original Traceback (most recent call last):\n")
+    return listing.rstrip() if found and head.startswith("Caught ") else None
+
+
+def _explain_worker(listing: str, where: str) -> TrainerError:
+    last = next((line for line in reversed(listing.splitlines()) if line and not line.startswith(" ")), "")
+    kind, _, text = last.partition(": ")
+    frames = [(name, line) for name, line in _FRAME.findall(listing) if not _is_library(name)]
+    at = f" ({frames[-1][0]}:{frames[-1][1]})" if frames else ""
+    return TrainerError(
+        "training failed", f"{kind} in a loader process{where}: {text}{at}", _hint(kind, text) or WORKER_HINT
+    )
+
+
 def user_frame(error: BaseException) -> traceback.FrameSummary | None:
     """The innermost frame that is the user's: neither ours nor a library's."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_library(f.filename)]
@@ -37,6 +61,11 @@ def user_frame(error: BaseException) -> traceback.FrameSummary | None:
 
 def user_traceback(error: BaseException) -> str | None:
     """The traceback from the user's first frame on; None where no frame is the user's."""
+    worker = worker_traceback(error)
+    if worker is not None:
+        lines = worker.splitlines()
+        starts = [i for i, line in enumerate(lines) if (m := _FRAME.search(line)) and not _is_library(m[1])]
+        return "\n".join(["Traceback (most recent call last):", *lines[starts[0] :]]) if starts else worker
     frames = traceback.extract_tb(error.__traceback__)
     first = next((i for i, frame in enumerate(frames) if not _is_library(frame.filename)), None)
     if first is None:

@@ -70,19 +70,25 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def source_of(task: Task) -> Path | None:
+    """The file that defines a task; None for a built-in one."""
+    module = type(task).__module__
+    source = getattr(sys.modules.get(module), "__file__", None)
+    return None if source is None or module.startswith("tui_trainer.") else Path(source)
+
+
 def keep_task_source(task: Task, layout: RunLayout) -> dict[str, Any] | None:
     """Copy a task file's source into the run.
 
     Returns:
         {"file": name, "sha256": hex} for run.json; None for a built-in task or one without a source file.
     """
-    module = sys.modules.get(type(task).__module__)
-    source = getattr(module, "__file__", None)
-    if source is None or type(task).__module__.startswith("tui_trainer."):
+    source = source_of(task)
+    if source is None:
         return None
     with suppress(OSError):
         layout.task_source.mkdir(exist_ok=True)
-        copied = layout.task_source / Path(source).name
+        copied = layout.task_source / source.name
         shutil.copyfile(source, copied)
         return {"file": copied.name, "sha256": hashlib.sha256(copied.read_bytes()).hexdigest()}
     return None

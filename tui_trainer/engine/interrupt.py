@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+WITHOUT_SAVING = "without saving"
+"""Part of the reason of a run that was told twice to stop."""
 
 
 @dataclass
@@ -20,12 +23,14 @@ class StopRequest:
     Attributes:
         reason: who asked, for example "SIGINT"; None while nobody has.
         saves: there is trained state worth saving, so a signal only leaves its wish. Set by the loop.
+        announce: told what a signal will lead to, at once; it runs inside the signal handler.
         leaving: the loop is over and the record is being closed, so there is nothing left to interrupt.
     """
 
     reason: str | None = None
     saves: bool = False
     leaving: bool = False
+    announce: Callable[[str], None] = lambda text: None
 
     def request(self, reason: str) -> None:
         """Ask for the stop. The first reason stays."""
@@ -57,12 +62,15 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
 
     def handle(number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
-        now = stop.reason is not None or not stop.saves
+        again = stop.reason is not None
         stop.request(name)
-        if now and not stop.leaving:
+        if stop.leaving:
+            return
+        if again or not stop.saves:
             # Once is enough: an impatient third Ctrl-C must not tear the end of the record.
             stop.leaving = True
-            raise StopNow(name)
+            raise StopNow(f"{name}, {WITHOUT_SAVING}" if stop.saves else name)
+        stop.announce("stopping after this step, then saving; once more stops at once, without saving")
 
     # A disposition of "ignore" was set on purpose (nohup, a background job of a plain shell) and stays.
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]

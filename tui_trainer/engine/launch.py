@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.problems import HparamsError, validate
 from tui_trainer.engine.failure import explain
-from tui_trainer.engine.identity import identity, keep_task_source
+from tui_trainer.engine.identity import identity, keep_task_source, source_of
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
 from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.files import sha256_file
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
+from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Result:
         """The exit code of a command that ran it."""
         if self.status != "stopped":
             return Exit.OK
-        return Exit.SIGTERM if self.reason == "SIGTERM" else Exit.SIGINT
+        return Exit.SIGTERM if self.reason.startswith("SIGTERM") else Exit.SIGINT
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class ResumePoint:
 
 
 def train(
-    task: Task,
+    task: Task | str,
     hparams: Mapping[str, Any] | Hparams | None = None,
     *,
     runs_dir: str | Path | None = None,
@@ -90,8 +92,10 @@ def train(
 ) -> Result:
     """Train a task: no UI, no argparse; the same engine, checkpoints and record as `tui-train --no-ui`.
 
+    Prints nothing: the record tells how it goes, also while it goes on (`tui-train show last`).
+
     Args:
-        task: an instance of your `Task`.
+        task: an instance of your `Task`, or the name of one as on the command line.
         hparams: values that differ from the defaults of `task.hparams_class`.
         runs_dir: where runs live (default: $TUI_TRAIN_RUNS or ./runs).
         run_dir: this very run directory instead of a new one under `runs_dir`.
@@ -103,8 +107,15 @@ def train(
     Raises:
         TrainerError: wrong hparams, or training failed. The message says what to do.
     """
-    from tui_trainer.tasks.registry import check_hparams_class
+    from tui_trainer.tasks.base import Task
+    from tui_trainer.tasks.registry import check_hparams_class, load_task
 
+    if isinstance(task, str):
+        task = load_task(task)
+    if not isinstance(task, Task):
+        raise UsageError(
+            "not a task", f"train() got {task!r}", "train(MyTask(), …) with an instance of your Task"
+        )
     check_hparams_class(type(task))
     if not task.name:
         task.name = f"{type(task).__module__}:{type(task).__qualname__}"
@@ -167,6 +178,8 @@ def launch(
     log = None if trained or run_dir is not None else _discard(writer, outcome)
     if isinstance(outcome, Result):
         return outcome
+    if log is None and outcome.__cause__ is not None:
+        log = _keep_traceback(writer.layout.console_log, outcome.__cause__)
     if log is not None:
         outcome.message = f"{outcome.message}\nlog: {log}".lstrip()
     raise outcome
@@ -244,6 +257,21 @@ def _after_checkpoint(layout: RunLayout, position: int) -> int:
     return position
 
 
+def _resume_notices(task: Task, writer: RunWriter, resume: ResumePoint | None) -> Iterator[tuple[str, str]]:
+    """What somebody who resumes should know: a title and a sentence each."""
+    if resume is None:
+        return
+    for notice in resume.notices:
+        yield "bad checkpoint passed over", notice
+    if resume.entry is None:
+        yield "no checkpoint in this run", "training starts from its beginning"
+    kept = RunReader(writer.layout.root).run().get("task_source")
+    now = source_of(task)
+    if isinstance(kept, dict) and now is not None and sha256_file(now) != kept.get("sha256"):
+        copy = writer.layout.task_source / str(kept.get("file"))
+        yield "task file has changed", f"{now} differs from what this run was started with, {copy}"
+
+
 def _train(
     task: Task, hparams: Hparams, writer: RunWriter, stop: StopRequest, resume: ResumePoint | None
 ) -> Result | TrainerError:
@@ -257,8 +285,8 @@ def _train(
 
         sampler = SystemSampler(writer)
         sampler.start()
-        for notice in resume.notices if resume else ():
-            writer.event("alert", level="warning", title="bad checkpoint passed over", message=notice)
+        for title, message in _resume_notices(task, writer, resume):
+            writer.event("alert", level="warning", title=title, message=message)
         begin = time.perf_counter()
         writer.event("phase", name="importing torch")
         from tui_trainer.engine.experiment import Experiment
@@ -288,11 +316,20 @@ def _train(
     if experiment is not None:
         epochs, steps = experiment.progress.epoch, experiment.progress.step
         result = replace(result, epochs=epochs, steps=steps, metrics=experiment.latest, best=experiment.best)
+    seconds = experiment.seconds if experiment is not None else 0.0
     facts = {"epochs": result.epochs, "steps": result.steps, "best": result.best, "metrics": result.metrics}
-    writer.event("run_end", status=status, reason=reason, **facts)
+    writer.event("run_end", status=status, reason=reason, **facts, elapsed=seconds)
     writer.sync()
     writer.close(status=status, reason=reason)
     return error if error is not None else result
+
+
+def _keep_traceback(path: Path, error: BaseException) -> Path | None:
+    """Append what a run died of to its log. Returns the log."""
+    with suppress(OSError), open(path, "a") as file:
+        file.write("".join(traceback.format_exception(error)))
+        return path
+    return None
 
 
 def _discard(writer: RunWriter, outcome: Result | TrainerError) -> Path | None:

@@ -10,7 +10,8 @@ from tui_trainer.errors import TrainerError
 from tui_trainer.runs.writer import RunWriter
 
 NONFINITE_HINT = (
-    "a lower lr, grad_clip_norm or precision float32 usually helps; the checkpoints so far are unharmed"
+    "look for NaN in the data; a new run with a lower lr, grad_clip_norm or precision float32 may help; "
+    "what was saved before is unharmed"
 )
 
 

@@ -50,7 +50,14 @@ class Forward:
             The loss to differentiate (a scalar), and all values to record, "loss" first.
         """
         with self._autocast() if self._autocast else nullcontext():
-            loss, outputs, targets = self._task.compute_loss(model, batch, self._criterion)
+            returned = self._task.compute_loss(model, batch, self._criterion)
+        if type(returned) is not tuple or len(returned) != 3:
+            raise TrainerError(
+                "wrong compute_loss",
+                f"compute_loss returned {_kind(returned)}",
+                "return the tuple (loss, outputs, targets)",
+            )
+        loss, outputs, targets = returned
         parts: Values = {}
         if isinstance(loss, dict):
             parts = {name: part for name, part in loss.items() if name != "loss"}
@@ -66,6 +73,10 @@ class Forward:
     def count(self, batch: Any) -> int | Tensor:
         """What the batch's loss is a mean over."""
         return self._task.count(batch)
+
+
+def _kind(value: Any) -> str:
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
 
 
 def _scalar(name: str, value: Any) -> Tensor:

@@ -15,6 +15,7 @@ from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import ENDED, RunState, read_state
 
 _METRICS = 30
+WITHOUT_SAVING = "without saving"
 
 
 def closing_text(root: Path) -> str:
@@ -31,7 +32,7 @@ def closing_lines(
     Args:
         state: as it is at the end.
         reader: of the run.
-        seconds: how long it ran; by default from its start to its end.
+        seconds: how long it ran, where the record does not say; by default from its start to its end.
         reason: whether the first line says why a run failed.
     """
     lines = [status_line(state, seconds=seconds, reason=reason)]
@@ -54,7 +55,9 @@ def closing_lines(
 
 def status_line(state: RunState, *, seconds: float | None = None, reason: bool = True) -> str:
     """`digits · 20261123-031415-digits-7f3a · stopped by request at epoch 12, step 261 (0:05)`."""
-    if seconds is None and state.started is not None and state.ended is not None:
+    if math.isfinite(state.elapsed):
+        seconds = state.elapsed
+    elif seconds is None and state.started is not None and state.ended is not None:
         seconds = state.ended - state.started
     took = f" ({duration(seconds)})" if seconds is not None else ""
     why = one_line(state.reason)
@@ -64,8 +67,10 @@ def status_line(state: RunState, *, seconds: float | None = None, reason: bool =
         epoch = max(state.current_epoch, state.epoch)
         where = f" {f'at epoch {epoch}, ' if epoch else 'at '}step {state.step:,}"
     if state.status == "stopped":
-        how = "stopped by SIGTERM" if why == "SIGTERM" else "stopped by request"
+        how = "stopped by SIGTERM" if why.startswith("SIGTERM") else "stopped by request"
         text = how + where + took
+        if WITHOUT_SAVING in why:
+            text += ", without saving: what came after the last checkpoint is lost"
     elif state.status == "failed":
         text = f"failed{where}{took}" + (f": {why}" if why and reason else "")
     elif state.status == "finished":

@@ -160,6 +160,7 @@ class Builder:
         self._measured(metrics, epoch)
         self._take_best(event)
         values["lr"] = as_number(event.get("lr"))
+        self._take_elapsed(event)
         best = values["best"]
         self._history.append(
             EpochSummary(
@@ -228,6 +229,11 @@ class Builder:
         values["step"] = values["step"] if steps is None else steps
         values["epoch"] = values["epoch"] if epochs is None else epochs
         self._take_best(event)
+        self._take_elapsed(event)
+
+    def _take_elapsed(self, event: Event) -> None:
+        if "elapsed" in event:
+            self._values["elapsed"] = as_number(event["elapsed"])
 
     def _going(self, event: Event) -> None:
         self._stepped(event)

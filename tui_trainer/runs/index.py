@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def summarise(root: Path, clock: Callable[[], float] = time.time) -> dict[str, A
         "step": step,
         "best": seen["best"],
         "created": created,
-        "duration_s": max(0.0, last - created) if last is not None and created is not None else None,
+        "duration_s": _duration(seen, created, last, status in ACTIVE),
         "epochs": _whole(hparams.get("epochs")),
         "device": str(run.get("device") or hparams.get("device") or ""),
         "pinned": run.get("pinned") is True,
@@ -194,6 +194,17 @@ def _newest(runs_dir: Path) -> Path:
     return newest
 
 
+def _duration(
+    seen: Mapping[str, Any], created: float | None, last: float | None, active: bool
+) -> float | None:
+    """Seconds of training, all processes of the run together; since its creation where nothing tells."""
+    elapsed, at = seen["elapsed"], seen["elapsed_at"]
+    if elapsed is not None:
+        since = last - at if active and last is not None and at is not None else 0.0
+        return float(elapsed) + max(0.0, since)
+    return max(0.0, last - created) if last is not None and created is not None else None
+
+
 def _status(run: dict[str, Any], reader: RunReader) -> tuple[str, str]:
     status, reason = str(run.get("status") or "unknown"), str(run.get("reason") or "")
     if status not in ACTIVE:
@@ -224,6 +235,9 @@ def _latest(root: Path) -> dict[str, Any]:
         for key, names in (("step", _STEP_OF), ("epoch", _EPOCH_OF)):
             if name in names and names[name] in event:
                 found.setdefault(key, _whole(event[names[name]]))
+        if "elapsed" in event:
+            found.setdefault("elapsed", _seconds(event["elapsed"]))
+            found.setdefault("elapsed_at", _seconds(event.get("time")))
         if isinstance(event.get("best"), dict):
             found.setdefault("best", event["best"] | {"value": as_number(event["best"].get("value"))})
         if name in ("epoch_end", "run_end", "run_start") or ("best" in found and "epoch" in found):
@@ -240,6 +254,8 @@ _NOTHING = {
     "reason": "",
     "paused": False,
     "going": False,
+    "elapsed": None,
+    "elapsed_at": None,
 }
 _EPOCH_OF = {"epoch_end": "epoch", "checkpoint": "epoch", "run_resume": "epoch", "run_end": "epochs"}
 _STEP_OF = dict.fromkeys(

@@ -119,6 +119,7 @@ class RunState:
         logs: the newest 500 `log` events, oldest first.
         checkpoints: `checkpoint` events, oldest first. Files may be gone since: the index decides.
         resumes: how often it was resumed.
+        elapsed: seconds of training, all processes of the run together; NaN where it isn't known.
         started: unix seconds; None before run_start.
         ended: unix seconds; None before run_end.
         updated: unix seconds of the latest event; None before the first.
@@ -160,6 +161,7 @@ class RunState:
     logs: tuple[Mapping[str, Any], ...] = ()
     checkpoints: tuple[Mapping[str, Any], ...] = ()
     resumes: int = 0
+    elapsed: float = float("nan")
     started: float | None = None
     ended: float | None = None
     updated: float | None = None

@@ -176,9 +176,12 @@ def _task_class(module: ModuleType, name: str | None, word: str) -> type[Task]:
     own = [
         value for value in vars(module).values() if _is_task(value) and value.__module__ == module.__name__
     ]
-    # A helper base class in the same file is not meant; its subclasses are.
+    # A helper base class in the same file is not meant, its subclasses are; unless it is a whole task itself.
     leaves = [
-        value for value in own if not any(other is not value and issubclass(other, value) for other in own)
+        value
+        for value in own
+        if {"datasets", "model"} <= vars(value).keys()
+        or not any(other is not value and issubclass(other, value) for other in own)
     ]
     if not leaves:
         raise UsageError(
