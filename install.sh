@@ -37,9 +37,10 @@ if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
     fi
 fi
 
-[ -x .venv/bin/pip ] || "$python" -m venv .venv
+# A .venv that was moved, or whose Python is gone, is made anew.
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
 if [ "${1:-}" = dev ]; then
-    .venv/bin/pip install --quiet --editable '.[dev]'
+    .venv/bin/python -m pip install --quiet --editable '.[dev]'
 else
-    .venv/bin/pip install --quiet .
+    .venv/bin/python -m pip install --quiet .
 fi

@@ -62,8 +62,9 @@ def start(folder: Path) -> Any:
 
     def run(*words: object, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tui_trainer", *map(str, words)]
+        environment = {**options.pop("env", os.environ), "OMP_NUM_THREADS": "1"}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        process = subprocess.Popen(command, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options)
+        process = subprocess.Popen(command, text=True, env=environment, **options)
         started.append(process)
         return process
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tui_trainer.errors import Exit, FileError, UsageError
 from tui_trainer.files import FileLock, lock_is_held
 from tui_trainer.runs.append import AppendFile
-from tui_trainer.runs.claim import edit_run
+from tui_trainer.runs.claim import owned
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader
@@ -156,7 +156,7 @@ def test_a_second_writer_is_refused_with_the_owner_named(writer: RunWriter, layo
     for attempt in (
         lambda: RunWriter.create(layout, {}, {}),
         lambda: RunWriter.resume(layout, {}, {}, {"rows": 0, "event_bytes": 0}),
-        lambda: edit_run(layout, pinned=True),
+        lambda: owned(layout).__enter__(),
     ):
         with pytest.raises(UsageError) as refused:
             attempt()
@@ -208,13 +208,13 @@ def test_run_json_is_merged_not_replaced(writer: RunWriter, layout: RunLayout) -
     assert not lock_is_held(layout.lock)
 
 
-def test_an_ended_run_can_be_named_and_pinned(writer: RunWriter, layout: RunLayout) -> None:
+def test_an_ended_run_can_be_held_while_its_files_are_changed(writer: RunWriter, layout: RunLayout) -> None:
     writer.close(status="finished")
-    edit_run(layout, name="night", pinned=True)
-    run = RunReader(layout.root).run()
-    assert (run["name"], run["pinned"], run["status"]) == ("night", True, "finished")
-    with pytest.raises(FileError):
-        edit_run(RunLayout(layout.root / "none"), pinned=True)
+    with owned(layout):
+        assert lock_is_held(layout.lock)
+    assert not lock_is_held(layout.lock)
+    with pytest.raises(FileError), owned(RunLayout(layout.root / "none")):
+        pass
 
 
 def test_writing_after_the_end_is_harmless(writer: RunWriter, layout: RunLayout) -> None:

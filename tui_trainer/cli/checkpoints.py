@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
 from tui_trainer.cli.tables import age, aligned, number, size
 from tui_trainer.errors import Exit, FileError, UsageError
-from tui_trainer.files import FileLock, LockHeld
 from tui_trainer.runs.checkpoints import read_index, remove_entries, set_pinned, verify
+from tui_trainer.runs.claim import owned
 from tui_trainer.runs.events import encode
 from tui_trainer.runs.index import find_checkpoint, find_run
 from tui_trainer.runs.layout import RunLayout
@@ -109,7 +108,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _pin(args: argparse.Namespace, pinned: bool) -> int:
     root, tag = find_checkpoint(args.word, runs_dir(args))
     layout = RunLayout(root)
-    with _owned(layout):
+    with owned(layout):
         set_pinned(layout, tag, pinned)
     print(f"{layout.model_file(tag).name} is {'pinned' if pinned else 'no longer pinned'}")
     return Exit.OK
@@ -118,7 +117,7 @@ def _pin(args: argparse.Namespace, pinned: bool) -> int:
 def _remove(args: argparse.Namespace) -> int:
     root, tag = find_checkpoint(args.word, runs_dir(args))
     layout = RunLayout(root)
-    with _owned(layout):
+    with owned(layout):
         entry = next(entry for entry in read_index(layout) if entry["tag"] == tag)
         marks = [mark for mark in ("pinned", "best", "last") if entry.get(mark)]
         if marks and not args.force:
@@ -130,24 +129,3 @@ def _remove(args: argparse.Namespace) -> int:
         remove_entries(layout, [tag])
     print(f"{layout.model_file(tag).name} is deleted, with its companions")
     return Exit.OK
-
-
-class _owned:
-    """Holds a run's lock while its checkpoint index is rewritten."""
-
-    def __init__(self, layout: RunLayout) -> None:
-        self._layout = layout
-
-    def __enter__(self) -> None:
-        try:
-            self._lock = FileLock(self._layout.lock).acquire()
-        except LockHeld as held:
-            pid = held.owner.get("pid", "another process")
-            raise UsageError(
-                "run is live",
-                f"{Path(self._layout.root).name} is being trained by {pid}",
-                "try again when it has ended",
-            ) from held
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()

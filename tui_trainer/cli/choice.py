@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from pathlib import Path
 
 from tui_trainer.config.preset_file import task_missing, task_refused
@@ -12,8 +12,12 @@ from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.registry import load_task
 
 
-def task_of_preset(preset: Preset, further: Sequence[Path] = ()) -> Task:
+def task_of_preset(preset: Preset, kept: Path | None = None) -> Task:
     """The task that a preset names; a file is looked for beside the preset first.
+
+    Args:
+        preset: as it was read.
+        kept: the `task/` folder of a run; by default that of the run whose checkpoint the preset belongs to.
 
     Raises:
         TrainerError: located at the preset's line.
@@ -21,10 +25,8 @@ def task_of_preset(preset: Preset, further: Sequence[Path] = ()) -> Task:
     if preset.task is None:
         raise task_missing(preset)
     folder = preset.path.parent if preset.path else Path()
-    # A checkpoint's parameters are a preset, and their run keeps the task file.
-    kept = folder.parent / "task"
     try:
-        return load_task(preset.task, (folder, Path(), *further, kept))
+        return load_task(preset.task, (folder, Path()), kept or folder.parent / "task")
     except TrainerError as error:
         raise task_refused(preset, error) from error
 
@@ -49,16 +51,16 @@ def choose_task(
         ("the resumed run", resumed),
     ]
     given = [(where, word) for where, word in named if word is not None]
-    if len({word for _, word in given}) > 1:
+    # `./my_task.py` and `my_task.py` are one file.
+    if len({os.path.normpath(word) for _, word in given}) > 1:
         said = " and ".join(f"{where} says {word}" for where, word in given)
         raise UsageError("two tasks", said, "name one task only")
-    further = (run_source,) if run_source is not None else ()
-    if typed is not None:
-        return load_task(typed, (Path(), *further))
-    if resumed is not None:
-        return load_task(resumed, (Path(), *further))
+    # The run's own spelling, so that its record does not change.
+    word = resumed or typed
+    if word is not None:
+        return load_task(word, kept=run_source)
     if preset is not None:
-        return task_of_preset(preset, further)
+        return task_of_preset(preset, run_source)
     raise UsageError(
         "no task",
         "there is nothing to train",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tui_trainer.cli.options import COMMANDS, SWITCHES, VALUED, Parser
 from tui_trainer.cli.words import Words, sort_words
 from tui_trainer.engine.interrupt import StopNow
-from tui_trainer.errors import Exit, TrainerError
+from tui_trainer.errors import Exit, FileError, TrainerError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # A locale without our characters costs a question mark, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -36,6 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`… | head`); the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.OK
+    except OSError as error:
+        # Writing to stdout failed (a full disk, a dead terminal); other files' errors are TrainerErrors.
+        _report(
+            FileError("output failed", f"{error.filename or 'stdout'}: {error.strerror or error}"),
+            "--traceback" in words,
+        )
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return Exit.FILE
     except (KeyboardInterrupt, StopNow):
         return Exit.SIGINT
 
@@ -73,7 +85,9 @@ def run_command(command: str, argv: list[str]) -> int:
     flags: dict[str, str | bool] = {}
     if hasattr(module, "take_hparams"):
         options, flags = module.take_hparams(argv)
-    args: argparse.Namespace = parser.parse_args([command, *map(_dashed, options)])
+    args, unknown = parser.parse_known_args([command, *map(_dashed, options)])
+    if unknown:
+        raise UsageError("wrong command line", f"unknown: {' '.join(unknown)}", f"tui-train {command} --help")
     args.hparam_flags = flags
     return int(args.run(args))
 

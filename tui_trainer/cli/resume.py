@@ -9,8 +9,8 @@ from tui_trainer.config.fields import flag_text
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.launch import ResumePoint
 from tui_trainer.errors import FileError, UsageError
-from tui_trainer.files import lock_is_held
 from tui_trainer.runs.checkpoints import newest_good, read_index
+from tui_trainer.runs.claim import refuse_live
 from tui_trainer.runs.index import find_run
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader, is_run
@@ -32,6 +32,12 @@ def find_resumed(word: str, runs_dir: Path, run_dir: Path | None) -> RunLayout |
     Raises:
         UsageError: no such run, or `auto` without --run-dir.
     """
+    if word != "auto" and run_dir is not None:
+        raise UsageError(
+            "two run directories",
+            f"--resume {word} and --run-dir {run_dir}",
+            "leave --run-dir out, or --resume auto",
+        )
     if word == "auto":
         if run_dir is None:
             raise UsageError(
@@ -50,6 +56,22 @@ def find_resumed(word: str, runs_dir: Path, run_dir: Path | None) -> RunLayout |
     return RunLayout(find_run(word, runs_dir))
 
 
+def hparams_of(layout: RunLayout) -> dict[str, Any]:
+    """The hparams that a run was started with.
+
+    Raises:
+        FileError: they can't be read.
+    """
+    hparams = RunReader(layout.root).hparams()
+    if not hparams:
+        raise FileError(
+            "run without hparams",
+            f"{layout.hparams_json} is missing or unreadable",
+            "a checkpoint's model_parameters_*.json has the same content: copy one there",
+        )
+    return hparams
+
+
 def resume_point(layout: RunLayout) -> ResumePoint:
     """The newest good checkpoint of a run, or its beginning if it never saved one.
 
@@ -57,10 +79,7 @@ def resume_point(layout: RunLayout) -> ResumePoint:
         FileError: there are checkpoints, but none is good.
         UsageError: another process is training it.
     """
-    if lock_is_held(layout.lock):
-        raise UsageError(
-            "run is live", f"{layout.root} is being trained by another process", "tui-train show says which"
-        )
+    refuse_live(layout)
     entry, problems = newest_good(layout)
     if entry is None and read_index(layout):
         raise FileError(

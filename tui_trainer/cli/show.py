@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
@@ -13,6 +12,7 @@ from tui_trainer.cli.tables import aligned, duration, number
 from tui_trainer.config.fields import flag_text
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit
+from tui_trainer.headless.words import near_path
 from tui_trainer.runs.events import encode
 from tui_trainer.runs.index import find_run, summarise
 from tui_trainer.runs.reader import RunReader
@@ -65,11 +65,11 @@ def _show(args: argparse.Namespace) -> int:
     print(f"\n{_hparam_table(reader.hparams(), args.all)}")
     for alert in state.alerts[-5:]:
         print(f"\n{alert.level}: {alert.title}: {alert.message}")
-    print(f"\nrun     {_short(root)}")
+    print(f"\nrun     {near_path(root)}")
     for mark in ("best", "last"):
         entry = next((entry for entry in reader.checkpoints() if entry.get(mark)), None)
         if entry is not None:
-            print(f"{mark}    {_short(reader.layout.model_file(entry['tag']))}")
+            print(f"{mark}    {near_path(reader.layout.model_file(entry['tag']))}")
     return Exit.OK
 
 
@@ -87,11 +87,3 @@ def _hparam_table(hparams: Mapping[str, Any], everything: bool) -> str:
 
 def _count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
-
-
-def _short(path: Path) -> str:
-    """Relative where the path lies below the working directory."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from tui_trainer.headless import words
 from tui_trainer.runs.events import as_number
 
 
@@ -36,8 +37,8 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Seq
 
 
 def number(value: Any) -> str:
-    """A metric in four digits; a dash for none."""
-    return "–" if value is None else f"{as_number(value):.4g}"
+    """A metric as all output shows it; a dash for none."""
+    return "–" if value is None else words.number(as_number(value))
 
 
 def size(count: float) -> str:
@@ -51,11 +52,7 @@ def size(count: float) -> str:
 
 def duration(seconds: float | None) -> str:
     """Seconds as `0:05`, `12:30` or `7:41:10`; a dash for none."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return "–" if seconds is None else words.duration(seconds)
 
 
 def age(then: float | None) -> str:

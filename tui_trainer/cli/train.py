@@ -26,7 +26,6 @@ from tui_trainer.config.presets import Preset, find_preset, read_preset
 from tui_trainer.config.resolve import resolve
 from tui_trainer.errors import Exit, UsageError
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
-from tui_trainer.runs.reader import RunReader
 from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.registry import looks_like_task
 
@@ -118,16 +117,12 @@ def _order(words: Words, typed: str | None) -> Order:
     resumed = None
     base: dict[str, Any] = {}
     if isinstance(resume_word, str):
-        resumed = _find_resumed(resume_word, runs_dir, run_dir)
-        base = RunReader(resumed.root).hparams() if resumed is not None else {}
+        from tui_trainer.cli.resume import find_resumed, hparams_of
+
+        resumed = find_resumed(resume_word, runs_dir, run_dir)
+        base = hparams_of(resumed) if resumed is not None else {}
     preset = read_preset(find_preset(preset_word)) if isinstance(preset_word, str) else None
     return Order(typed, preset, resumed, base, runs_dir, run_dir)
-
-
-def _find_resumed(word: str, runs_dir: Path, run_dir: Path | None) -> RunLayout | None:
-    from tui_trainer.cli.resume import find_resumed
-
-    return find_resumed(word, runs_dir, run_dir)
 
 
 def _start(
@@ -168,7 +163,7 @@ def _start(
         stop=StopRequest(announce=_say),
         watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
     )
-    if result.status == "stopped" and result.steps == 0:
+    if result.status == "stopped" and not result.run_dir.exists():
         print("stopped before the first step: nothing was trained, nothing is kept", file=sys.stderr)
     return result.exit_code
 

@@ -256,5 +256,5 @@ def load_into(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path)
         raise FileError(
             "checkpoint does not fit the model",
             f"{path}: {' '.join(first)}",
-            "resume with the hparams it was trained with",
+            "resume with the hparams and the task file it was trained with",
         ) from error

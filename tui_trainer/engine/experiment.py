@@ -67,10 +67,15 @@ class Experiment:
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
         self._began = time.perf_counter()
+        if resume is not None:
+            # Until the checkpoint is loaded: a start that fails says how far the run had come.
+            self.progress = Progress(resume["epoch"], resume["batch"], resume["step"])
+            self.latest = dict(resume["metrics"])
         self._resume = resume
         self._on_device = on_device
         self._saved_at: tuple[int, int] | None = None
         self._evaluated_at: int | None = None
+        self._improved_at: int | None = None
         self._eval_every = Every.parse(hparams.eval_every)
         self._save_every = Every.parse(hparams.checkpoint_every)
 
@@ -94,8 +99,7 @@ class Experiment:
                 finished_epoch = self._train_epoch()
                 if finished_epoch:
                     self._end_epoch()
-            self._save_end(ending)
-            return ending
+            return self._save_end(ending)
         except Exception:
             # The steps before a failure are what one looks at; after a device's failure they can't be read.
             with suppress(Exception):
@@ -209,7 +213,7 @@ class Experiment:
             except Exception:
                 # An epoch's work must not be lost to a bad test sample.
                 self.progress = before
-                self._save()
+                self._save_what_is_left()
                 raise
             if tested is None:
                 self.progress = before
@@ -238,12 +242,13 @@ class Experiment:
         if self._ready.monitor.exhausted:
             metric, waited = self._ready.monitor.metric, hparams.early_stopping_patience
             return Ending("finished", f"early stopping: {metric} has not improved in {waited} evaluations")
+        if self.stop.reason is not None:
+            # Before the limits: a stop may have cut off the evaluation that a finished run ends with.
+            return Ending("stopped", self.stop.reason)
         if hparams.max_steps is not None and progress.step >= hparams.max_steps:
             return Ending("finished", f"max_steps {hparams.max_steps} reached")
         if hparams.max_minutes is not None and self._seconds() >= 60.0 * hparams.max_minutes:
             return Ending("finished", f"max_minutes {hparams.max_minutes:g} reached")
-        if self.stop.reason is not None:
-            return Ending("stopped", self.stop.reason)
         return None
 
     def _due(self, every: Every, last: float) -> bool:
@@ -306,7 +311,7 @@ class Experiment:
             try:
                 tested = self._evaluate()
             except Exception:
-                self._save()
+                self._save_what_is_left()
                 raise
             self.progress.evaluation_due = tested is None
             if tested is None:
@@ -351,6 +356,8 @@ class Experiment:
         value = self.metrics[monitor.metric]
         self._ready.schedule.after_evaluation(value)
         improved = monitor.update(value, epoch)
+        if improved:
+            self._improved_at = self.progress.step
         self.best = monitor.best()
         return improved
 
@@ -370,16 +377,23 @@ class Experiment:
 
     # ------------------------------------------------------------------ saving and restoring
 
-    def _save_end(self, ending: Ending) -> None:
-        """A run's end always saves; a run that is finished inside an epoch is measured first."""
+    def _save_end(self, ending: Ending) -> Ending:
+        """A run's end always saves; a run that is finished inside an epoch is measured first.
+
+        Returns:
+            How it ended: a stop that cuts off the last evaluation leaves the run unfinished.
+        """
         progress = self.progress
         if self._saved_at == (progress.epoch, progress.batch) or progress.step == 0:
-            return
+            return ending
         measured = self._evaluated_at == progress.step or not self._ready.splits.evaluated()
         if progress.batch and ending.status == "finished" and self._eval_every.amount and not measured:
             self._evaluate_midway()
+            if progress.evaluation_due and self.stop.reason is not None:
+                ending = Ending("stopped", self.stop.reason)
         if self._saved_at != (progress.epoch, progress.batch):
-            self._save()
+            self._save(best=self._improved_at == progress.step)
+        return ending
 
     def _save(self, best: bool = False) -> None:
         """Save a checkpoint. What can't be written is an alert: training is worth more than one save.
@@ -414,6 +428,11 @@ class Experiment:
         place = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
         cost = {"size": entry["size"], "seconds": self._last_save - begin}
         self.writer.event("checkpoint", **place, path=self._model_path(entry), best=best, **cost)
+
+    def _save_what_is_left(self) -> None:
+        """Save on the way out of a failure, which must stay the error that is told."""
+        with suppress(Exception):
+            self._save()
 
     def _trainer_state(self) -> dict[str, Any]:
         progress = self.progress

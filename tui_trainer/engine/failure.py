@@ -32,8 +32,11 @@ def explain(error: BaseException) -> TrainerError:
             "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less",
         )
     frame = user_frame(error)
+    if isinstance(error, SystemExit):
+        text, where = f"the task called sys.exit({text})", where
     at = f" ({frame.filename}:{frame.lineno})" if frame is not None else ""
-    return TrainerError("training failed", f"{kind}{where}: {text}{at}", _hint(kind, text))
+    hint = _hint(kind, text) or ("" if frame is not None else "--traceback shows where")
+    return TrainerError("training failed", f"{kind}{where}: {text}{at}", hint)
 
 
 def worker_traceback(error: BaseException) -> str | None:
@@ -94,6 +97,4 @@ def _hint(kind: str, text: str) -> str:
         return "inputs and weights, or outputs and targets, differ in dtype: usual are float32 and int64"
     if "same device" in lower:
         return "a tensor was created on another device: use inputs.device in the model"
-    if kind == "NotImplementedError":
-        return ""
-    return "--traceback shows where"
+    return ""

@@ -5,6 +5,7 @@ Front ends and signal handlers only leave a wish here; the loop decides when it 
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -60,7 +61,15 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
         yield
         return
 
+    trainer = os.getpid()
+
     def handle(number: int, _: FrameType | None) -> None:
+        if os.getpid() != trainer:
+            # A forked child inherits this handler. It is not its run to stop.
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
         name = signal.Signals(number).name
         again = stop.reason is not None
         stop.request(name)

@@ -21,8 +21,9 @@ from tui_trainer.engine.identity import identity, keep_task_source, source_of
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.files import sha256_file
+from tui_trainer.runs.checkpoints import read_index, remove_entries
 from tui_trainer.runs.events import decode
-from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
+from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir, parse_tag
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.writer import RunWriter
 
@@ -212,7 +213,13 @@ def _open(
     values = hparams.model_dump(mode="json")
     facts = identity(task, run_name, command)
     if resume is not None:
-        return RunWriter.resume(resume.layout, facts, values, _record_position(resume))
+        writer = RunWriter.resume(resume.layout, facts, values, _record_position(resume))
+        if resume.entry is not None:
+            here = parse_tag(resume.entry["tag"])
+            # Newer ones are bad, or it would go on from there.
+            newer = [e["tag"] for e in read_index(resume.layout) if parse_tag(e["tag"]) > here]
+            remove_entries(resume.layout, newer)
+        return writer
     try:
         layout = RunLayout(run_dir) if run_dir is not None else create_run_dir(runs_dir, task.name)
     except OSError as error:
@@ -300,7 +307,7 @@ def _train(
         status, reason = ending.status, ending.reason
     except (StopNow, KeyboardInterrupt) as interrupt:
         status, reason = "stopped", getattr(interrupt, "reason", "SIGINT")
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         error = explain(cause)
         if error is not cause:
             error.__cause__ = cause

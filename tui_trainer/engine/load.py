@@ -56,13 +56,15 @@ class Run:
         """The weights of a checkpoint, on the host.
 
         Args:
-            tag: best, last, an epoch such as 7, or 7+120.
+            tag: best (last where none is marked so), last, an epoch such as 7, or 7+120.
 
         Raises:
             FileError: there is no such checkpoint, or it can't be read.
         """
         from tui_trainer.engine.checkpoint import load_weights
 
+        if tag == "best" and not any(entry.get("best") for entry in self.checkpoints):
+            tag = "last"
         root, found = find_checkpoint(f"{self.root}@{tag}", self.root.parent)
         return load_weights(RunReader(root).layout.model_file(found))
 

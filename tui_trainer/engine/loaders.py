@@ -6,10 +6,11 @@ whose order and item randomness come from the seed; a user's own loader is taken
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -95,9 +96,36 @@ class SeededItems(Dataset[Any]):
                 rng.set_host_state(outer)
 
 
-def _quiet_worker(_: int) -> None:
-    # Ctrl-C reaches the whole process group; the trainer must still get its batches up to a step boundary.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _shielded_worker(number: int, inner: Callable[[int], Any] | None = None) -> None:
+    """Starts a loader process that outlives a signal to the whole process group.
+
+    Ctrl-C, a time limit or a batch system signal every process; the trainer must still get its batches up to
+    a step boundary, and ends its loader processes itself.
+    """
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, signal.SIG_IGN)
+    if inner is not None:
+        inner(number)
+
+
+def shield_workers(loader: DataLoader[Any]) -> None:
+    """Shield the processes of a user's own loader, too. What it does at their start stays."""
+    inner = loader.worker_init_fn
+    if getattr(inner, "func", None) is not _shielded_worker:
+        loader.worker_init_fn = functools.partial(_shielded_worker, inner=inner)
+
+
+def end_workers(loader: DataLoader[Any]) -> None:
+    """End the processes of a loader that keeps them between epochs."""
+    iterator = getattr(loader, "_iterator", None)
+    if iterator is not None and hasattr(iterator, "_shutdown_workers"):
+        workers = list(getattr(iterator, "_workers", ()))
+        iterator._shutdown_workers()
+        for worker in workers:
+            # They ignore SIGTERM, so one that hangs would be waited for at exit, for ever.
+            if worker.is_alive():
+                worker.kill()
+    loader._iterator = None
 
 
 class DatasetLoader:
@@ -117,7 +145,7 @@ class DatasetLoader:
             collate_fn=collate,
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0,
-            worker_init_fn=_quiet_worker,
+            worker_init_fn=_shielded_worker,
             # A generator of its own: drawing the workers' base seed must not move the loop's stream.
             generator=torch.Generator().manual_seed(plan.seed),
         )
@@ -128,10 +156,7 @@ class DatasetLoader:
             yield to_device(batch, self._device)
 
     def close(self) -> None:
-        iterator = getattr(self._loader, "_iterator", None)
-        if iterator is not None and hasattr(iterator, "_shutdown_workers"):
-            iterator._shutdown_workers()
-        self._loader._iterator = None
+        end_workers(self._loader)
 
 
 class ForeignLoader:
@@ -143,6 +168,8 @@ class ForeignLoader:
     """
 
     def __init__(self, batches: Iterable[Any], seed: int, device: torch.device, limit: int = 0) -> None:
+        if isinstance(batches, DataLoader):
+            shield_workers(batches)
         self._iterable = batches
         self._seed = seed
         self._device = device
@@ -179,6 +206,8 @@ class ForeignLoader:
                 yield to_device(batch, self._device)
 
     def close(self) -> None:
+        if isinstance(self._iterable, DataLoader):
+            end_workers(self._iterable)
         self._iterable = ()
 
 

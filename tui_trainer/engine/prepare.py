@@ -50,6 +50,12 @@ def prepare(
     Raises:
         TrainerError: what does not fit, in the user's words.
     """
+    if hasattr(task, "train_step"):
+        raise UsageError(
+            "train_step is not supported yet",
+            f"{type(task).__name__} defines it, and this version would not call it",
+            "put the loss into compute_loss",
+        )
     with phase("choosing the device"):
         if hparams.deterministic:
             # cuBLAS reads this once, when a process first multiplies matrices.

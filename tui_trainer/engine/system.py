@@ -55,7 +55,7 @@ class SystemSampler:
             self._thread.join(timeout=2.0)
 
     def _run(self) -> None:
-        begin = last_beat = time.monotonic()
+        begin = sampled = time.monotonic()
         # The first call only starts the measurement of the CPU's share.
         process = psutil.Process()
         with suppress(Exception):
@@ -67,10 +67,11 @@ class SystemSampler:
                 return
             now = time.monotonic()
             with suppress(Exception):
-                if now - last_beat >= HEARTBEAT_S or interval <= HEARTBEAT_S:
-                    last_beat = now
-                    self._writer.heartbeat()
-                self._writer.event("system", **sample(process, self._gpus))
+                self._writer.heartbeat()
+                # A little early counts: the wait ends on time, the clock is read after it.
+                if now - sampled >= 0.9 * interval:
+                    sampled = now
+                    self._writer.event("system", **sample(process, self._gpus))
 
 
 def sample(process: psutil.Process, gpus: list[tuple[int, Any]]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import ENDED, RunState, read_state
 
 _METRICS = 30
-WITHOUT_SAVING = "without saving"
+_WITHOUT_SAVING = "without saving"
+"""What the reason of a run says that was told twice to stop."""
 
 
 def closing_text(root: Path) -> str:
@@ -69,7 +70,7 @@ def status_line(state: RunState, *, seconds: float | None = None, reason: bool =
     if state.status == "stopped":
         how = "stopped by SIGTERM" if why.startswith("SIGTERM") else "stopped by request"
         text = how + where + took
-        if WITHOUT_SAVING in why:
+        if _WITHOUT_SAVING in why:
             text += ", without saving: what came after the last checkpoint is lost"
     elif state.status == "failed":
         text = f"failed{where}{took}" + (f": {why}" if why and reason else "")

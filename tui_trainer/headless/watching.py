@@ -26,7 +26,7 @@ Watch = Callable[[Path, RunWriter], AbstractContextManager[Any]]
 _INTERVALS = {"rich": 0.25, "plain": 0.5, "json": 0.2, "quiet": 1.0}
 _SHARE = 0.02
 _SLOWEST_S = 2.0
-PLAIN_WIDTH = 1000
+PLAIN_WIDTH = 320
 """Lines off a terminal have one form, whatever their length: people grep them."""
 
 

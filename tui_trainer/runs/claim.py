@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.files import FileLock, LockHeld, lock_is_held, read_owner
-from tui_trainer.runs.json_values import read_object, write_object
+from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import SCHEMA, RunLayout
 
 
@@ -57,20 +59,31 @@ def claim_existing(layout: RunLayout) -> tuple[FileLock, dict[str, Any]]:
     return lock, run
 
 
-def edit_run(layout: RunLayout, **fields: Any) -> None:
-    """Merge fields (name, pinned) into the run.json of a run that nobody is writing.
+@contextmanager
+def owned(layout: RunLayout) -> Iterator[None]:
+    """Hold the lock of a run that nobody trains while its files are changed.
 
     Raises:
-        UsageError: a living process holds the run; it has to make the change itself.
+        UsageError: a living process holds the run.
         FileError: there is no run here, or it can't be written.
     """
-    lock, run = claim_existing(layout)
+    lock, _ = claim_existing(layout)
     try:
-        write_object(layout.run_json, run | fields)
+        yield
     except OSError as error:
         raise unwritable(layout, error) from error
     finally:
         lock.release()
+
+
+def refuse_live(layout: RunLayout) -> None:
+    """Refuse a run that a living process holds, before anything else is looked at.
+
+    Raises:
+        UsageError: names the process.
+    """
+    if lock_is_held(layout.lock):
+        raise in_use(layout, read_owner(layout.lock))
 
 
 def _lock(layout: RunLayout) -> FileLock:
@@ -84,8 +97,7 @@ def _lock(layout: RunLayout) -> FileLock:
 
 def _refuse_taken(layout: RunLayout) -> None:
     if layout.run_json.exists():
-        if lock_is_held(layout.lock):
-            raise in_use(layout, read_owner(layout.lock))
+        refuse_live(layout)
         message = f"{layout.root} already holds a run"
         raise UsageError("run exists", message, "add --resume to go on with it, or choose another --run-dir")
     for path in (layout.events, layout.steps):
@@ -97,7 +109,7 @@ def _refuse_taken(layout: RunLayout) -> None:
 def in_use(layout: RunLayout, owner: dict[str, Any]) -> UsageError:
     """The error that names who holds a run."""
     who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}" if owner else "another process"
-    hint = f"tui-train attach {layout.root.name} shows it, tui-train stop {layout.root.name} ends it"
+    hint = "tui-train show tells how it stands; wait until it has ended"
     return UsageError("run is in use", f"{layout.root} is held by {who}", hint)
 
 

@@ -51,12 +51,13 @@ def _is_module_path(word: str) -> bool:
     return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
 
-def load_task(word: str, folders: Sequence[Path] = (Path(),)) -> Task:
+def load_task(word: str, folders: Sequence[Path] = (Path(),), kept: Path | None = None) -> Task:
     """Load the task that `word` names.
 
     Args:
         word: a built-in name, `file.py`, `file.py:Class`, `package.module:Class` or an entry point's name.
         folders: where a relative task file is looked for, in order.
+        kept: a run's `task/` folder, which holds a copy of the file under its bare name; looked at last.
 
     Raises:
         UsageError: unknown name, an object that is no `Task`, or hparams that collide with our options.
@@ -68,7 +69,7 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),)) -> Task:
         module_name, _, class_name = where.partition(":")
         found = _task_class(_import(module_name, word), class_name, word)
     elif (split := _split_file(word)) is not None:
-        found = _task_class(_import_file(_find(split[0], folders)), split[1], word)
+        found = _task_class(_import_file(_find(split[0], folders, kept)), split[1], word)
     elif _is_module_path(word):
         module_name, _, class_name = word.partition(":")
         found = _task_class(_import(module_name, word), class_name, word)
@@ -85,14 +86,16 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),)) -> Task:
     return task
 
 
-def _find(name: str, folders: Sequence[Path]) -> Path:
-    for folder in folders:
-        path = folder / name
+def _find(name: str, folders: Sequence[Path], kept: Path | None) -> Path:
+    places = [folder / name for folder in folders]
+    if kept is not None:
+        places.append(kept / Path(name).name)
+    for path in places:
         # A name that is too long for the file system raises instead of being absent.
         with suppress(OSError, ValueError):
             if path.is_file():
                 return path
-    looked = ", ".join(str(folder.absolute()) for folder in folders)
+    looked = ", ".join(str(path.parent.absolute()) for path in places)
     raise FileError("task file not found", f"{name} is not in {looked}", "check the path of the task file")
 
 
