@@ -59,7 +59,7 @@ def test_the_cause_of_a_failure_in_a_loader_process_is_named_and_kept(start: Any
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "error: training failed: ValueError in a loader process: bad sample 77" in err
-    assert re.search(r"mine\.py:1[78]\)", err)
+    assert re.search(r"mine\.py:[0-9]+\)", err)
     log = only_run(folder) / "console.log"
     assert str(log.relative_to(folder)) in err
     assert "bad sample 77" in log.read_text()
@@ -112,7 +112,9 @@ def test_the_first_ctrl_c_is_acknowledged_and_the_second_says_that_nothing_was_s
     wait_for(lambda: any(path.stat().st_size for path in folder.glob("runs/*/steps.f64")), "the first row")
     process.send_signal(signal.SIGINT)
     assert "stopping after this step, then saving" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
+    for _ in range(10):
+        # The second one leaves; what follows tears nothing.
+        process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "without saving: what came after the last checkpoint is lost" in out

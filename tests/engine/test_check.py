@@ -59,7 +59,6 @@ def _raised(error: BaseException) -> BaseException:
         (RuntimeError("expected scalar type Long but found Float"), "dtype"),
         (RuntimeError("Expected all tensors to be on the same device"), "inputs.device"),
         (MemoryError(), "batch_size"),
-        (KeyError("x"), "--traceback"),
     ],
 )
 def test_common_errors_come_with_a_hint_and_the_users_line(error: Exception, hint: str) -> None:

@@ -486,7 +486,8 @@ def test_a_start_that_fails_keeps_a_run_directory_that_was_asked_for(tmp_path: P
     run_dir = tmp_path / "mine"
     with pytest.raises(TrainerError) as caught:
         train(Failing("batch"), {}, run_dir=run_dir)
-    assert "log: " not in caught.value.message
+    assert f"log: {run_dir / 'console.log'}" in caught.value.message
+    assert "Traceback" in (run_dir / "console.log").read_text()
     assert RunReader(run_dir).run()["status"] == "failed"
     assert [event["event"] for event in events(run_dir)][-1] == "run_end"
 

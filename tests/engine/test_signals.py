@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -91,31 +90,6 @@ def test_one_signal_stops_at_a_step_boundary_and_saves(
     assert not lock_is_held(RunLayout(run_dir).lock)
     again = resume(Points(), run_dir, {**VALUES, "max_steps": steps + 3})
     assert (again.status, again.steps) == ("finished", steps + 3)
-
-
-@pytest.mark.slow
-def test_two_signals_leave_at_once_without_a_save(tmp_path: Path) -> None:
-    process = begin("slow step", tmp_path)
-    wait_for(process, "in a step")
-    (run_dir,) = tmp_path.iterdir()
-    begun = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    # Python runs a handler between two instructions: the second signal must not merge with the first.
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    for _ in range(10):
-        # Ten more tear nothing.
-        time.sleep(0.003)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 20
-    assert process.returncode == 0, err
-    assert json.loads(out.splitlines()[-1])[:4] == ["stopped", "SIGINT", 3, 130]
-    assert tags(run_dir) == []
-    last = events(run_dir)[-1]
-    assert (last["event"], last["status"]) == ("run_end", "stopped")
-    assert RunReader(run_dir).run()["status"] == "stopped"
 
 
 @pytest.mark.slow

@@ -52,8 +52,14 @@ def test_unlabelled_split_has_the_rounded_size(n: int, test_size: float, seed: i
 
 
 def test_same_on_each_machine() -> None:
-    assert split_indices(20, 0.2, 0.1, seed=7).test.tolist() == [3, 6, 11, 12]
-    assert split_indices(20, 0.2, 0.1, seed=7).val.tolist() == [4, 10]
+    assert split_indices(20, 0.2, 0.1, seed=7).test.tolist() == [2, 5, 12, 13]
+    assert split_indices(20, 0.2, 0.1, seed=7).val.tolist() == [15, 16]
+
+
+def test_data_drawn_from_the_same_seed_are_not_split_by_value() -> None:
+    drawn = np.random.default_rng(0).random(1000)
+    test = drawn[split_indices(1000, 0.2, 0, seed=0).test]
+    assert abs(test.mean() - 0.5) < 0.1
 
 
 def test_only_the_seed_decides() -> None:

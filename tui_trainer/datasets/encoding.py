@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -143,16 +144,29 @@ def _refuse_infinite(table: Table, column: Column) -> None:
         )
 
 
+def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and spread (with the number of values as divisor) of float64 [at least one].
+
+    Rounding gives even a constant column a spread; divided by it, noise would look like signal. So one that
+    is no more than float64's rounding counts as 1.
+    """
+    # `fsum` gives the same digits on each machine, so a run resumed elsewhere finds the same schema.
+    mean, std = math.fsum(values.tolist()) / len(values), float(values.std())
+    return mean, std if std > 1e-14 * abs(mean) else 1.0
+
+
 @dataclass(frozen=True)
 class TableEncoder:
     """Turns rows into float32 [rows, numeric + categorical columns].
 
-    Numbers stay raw, with NaN where missing (the network holds mean and std); after them come the codes.
+    Numbers keep their unit but are counted from the training mean, which `schema` holds as `numeric_offset`:
+    float32 has seven digits, and a Unix time needs ten before the first that tells rows apart. NaN stands
+    where one is missing. The network divides by std. After the numbers come the codes.
 
     Attributes:
         features: the columns, in this order.
         mean: float64 [numeric], of the values that are there in the training rows.
-        std: float64 [numeric], likewise, with the number of values as divisor.
+        std: float64 [numeric], likewise, by `mean_and_std`.
         gaps: numeric columns (positions) that have missing values in the training rows.
         categories: texts of each categorical column in the training rows, sorted.
     """
@@ -175,10 +189,7 @@ class TableEncoder:
             if len(there) < len(values):
                 gaps.append(i)
             if len(there):
-                mean[i], std[i] = there.mean(), there.std()
-                # Rounding gives even a constant column a spread; divided by it, noise would look like signal.
-                if std[i] <= 1e-7 * abs(mean[i]):
-                    std[i] = 1.0
+                mean[i], std[i] = mean_and_std(there)
         categories = []
         for name in features.categorical:
             column = table.columns[name]
@@ -192,7 +203,10 @@ class TableEncoder:
         n = len(self.features.numeric)
         encoded = np.empty((table.rows, n + len(self.features.categorical)), np.float32)
         for i, name in enumerate(self.features.numeric):
-            encoded[:, i] = table.columns[name].numbers
+            numbers = table.columns[name].numbers
+            assert numbers is not None
+            # In float64: rounded first, large numbers close to each other would become the same.
+            encoded[:, i] = numbers - self.mean[i]
         for i, (name, known) in enumerate(
             zip(self.features.categorical, self.categories, strict=True), start=n
         ):
@@ -205,9 +219,14 @@ class TableEncoder:
         return encoded
 
     def schema(self) -> dict[str, Any]:
-        """What a reader of the checkpoint needs to encode rows by itself, as JSON."""
+        """What a reader of the checkpoint needs to encode rows by itself, as JSON.
+
+        `numeric_offset` is what to subtract, in float64, from each of the columns `numeric`. JSON keeps all
+        its digits, and unlike a float64 tensor it can go to every device.
+        """
         return {
             "numeric": list(self.features.numeric),
+            "numeric_offset": self.mean.tolist(),
             "categorical": dict(zip(self.features.categorical, map(list, self.categories), strict=True)),
         }
 

@@ -1,9 +1,9 @@
 """Which samples train, validate and test: seeded, stratified where labels are given, alike on each machine.
 
-Each sample gets a 64-bit key from the raw stream of NumPy's PCG64(seed); within a class, the samples with the
-smallest keys are the test set, the next ones the validation set, the rest the training set. Only the raw
-stream of a bit generator is promised to stay alike over NumPy's versions, which `Generator.permutation` is
-not, and torch's global random state is neither read nor moved.
+Each sample gets a 64-bit key from the raw stream of NumPy's PCG64, seeded by (a constant, seed); within a
+class, the samples with the smallest keys are the test set, the next ones the validation set, the rest the
+training set. Only the raw stream of a bit generator is promised to stay alike over NumPy's versions, which
+`Generator.permutation` is not, and torch's global random state is neither read nor moved.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from tui_trainer.errors import UsageError
 
 T = TypeVar("T")
+
+_SALT = 0x73706C6974
+"""Keeps the keys apart from data drawn with `default_rng(seed)`: the same stream would split by value."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def split_indices(n: int, test_size: float, val_size: float, seed: int, labels: 
         UsageError: a split that was asked for, or training, is left without a sample.
         ValueError: `labels` does not have `n` entries.
     """
-    stream = np.random.PCG64(seed)
+    stream = np.random.PCG64(np.random.SeedSequence([_SALT, seed]))
     keys = stream.random_raw(n) if n else np.empty(0, np.uint64)
     if labels is None:
         classes, counts = np.zeros(n, np.int64), np.array([n], np.int64)

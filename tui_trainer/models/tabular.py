@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tui_trainer.models.layers import Standardize, json_tensor
+from tui_trainer.models.layers import Standardize, json_tensor, json_value
 from tui_trainer.models.mlp import MLP
 
 
@@ -18,8 +18,11 @@ class TabularNet(nn.Module):
     A missing number becomes the training mean, and its column's indicator 1. All that was fitted on the
     training rows is in the state_dict: mean and std, and in `schema`, as JSON, columns, categories, classes.
 
+    `forward` works in float32, so numbers come and go less an offset, by default 0, that only `schema` holds,
+    with float64's digits: `numeric_offset` [numeric] and `target_offset`. `predict` takes and gives raw ones.
+
     Args:
-        mean: of the numeric columns, [numeric].
+        mean: of the numeric columns less their offset, [numeric].
         std: likewise.
         gaps: positions of the numeric columns that get an indicator.
         categories: codes of each categorical column, counting missing (0) and unknown (1).
@@ -28,8 +31,8 @@ class TabularNet(nn.Module):
         n_out: classes; for a regression 1.
         dropout: part of each hidden layer's units set to 0 in training.
         embedding_dim: numbers that stand for one category.
-        target: mean and std of a regression's target; None for a classification.
-        schema: a JSON value kept in the state_dict.
+        target: mean, less the offset, and std of a regression's target; None for a classification.
+        schema: a JSON object kept in the state_dict.
     """
 
     gaps: Tensor
@@ -78,10 +81,11 @@ class TabularNet(nn.Module):
         """Rows as `TableEncoder` encodes them -> what is predicted.
 
         Args:
-            x: float32 [batch, numeric + categorical]; NaN for a missing number, then codes.
+            x: float32 [batch, numeric + categorical]; numbers less their offset, NaN for a missing one, then
+                codes.
 
         Returns:
-            Logits [batch, classes], or float32 numbers [batch] in the target's own unit.
+            Logits [batch, classes], or float32 numbers [batch] in the target's own unit, less its offset.
         """
         numbers = x[:, : self.n_numeric]
         missing = numbers.isnan()
@@ -94,3 +98,21 @@ class TabularNet(nn.Module):
         if self.regression:
             outputs = outputs.squeeze(1).float() * self.target_std + self.target_mean
         return outputs
+
+    def predict(self, rows: Tensor) -> Tensor:
+        """Raw rows -> what is predicted, by nothing but what the state_dict holds.
+
+        Args:
+            rows: float64 [batch, numeric + categorical]; NaN for a missing number, then codes.
+
+        Returns:
+            On the CPU: logits [batch, classes], or float64 numbers [batch] in the target's own unit.
+        """
+        schema = json_value(self.schema) or {}
+        # On the CPU, since not every device has float64.
+        x = rows.cpu().double()
+        offset = torch.zeros(x.shape[1], dtype=torch.float64)
+        if "numeric_offset" in schema:
+            offset[: self.n_numeric] = torch.tensor(schema["numeric_offset"], dtype=torch.float64)
+        outputs: Tensor = self((x - offset).float().to(self.schema.device)).cpu()
+        return outputs.double() + schema.get("target_offset", 0.0) if self.regression else outputs

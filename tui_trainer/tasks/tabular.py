@@ -107,6 +107,10 @@ class Tabular(Task):
     Classification reports accuracy; regression mae and r2 in the target's own unit. A regression is trained
     on the standardised target, so its loss is in standard deviations of the training target: `test/loss` of
     MSELoss is the part of the variance that is left, about 1 − r2, whatever the unit.
+
+    Numbers travel as float32 counted from the training mean, so that those which are large and close together
+    (times, identifiers) keep their digits. The means are in the network's `schema`; `TabularNet.predict` and
+    `predict` here add the target's again.
     """
 
     hparams_class = TabularHparams
@@ -121,13 +125,15 @@ class Tabular(Task):
     def datasets(self, hparams: TabularHparams) -> tuple[Any, ...]:
         """Rows as `TableEncoder` encodes them, with class indices (int64) or numbers (float32).
 
+        Target numbers are counted from the training mean too.
+
         Raises:
             UsageError: hparams that don't suit the table.
             FileError: a table that can't be used; the message names file, line or column.
         """
         import torch
 
-        from tui_trainer.datasets.encoding import TableEncoder, choose_features, read_target
+        from tui_trainer.datasets.encoding import TableEncoder, choose_features, mean_and_std, read_target
         from tui_trainer.datasets.splits import split_indices
 
         table, name = self._table(hparams)
@@ -138,10 +144,11 @@ class Tabular(Task):
         splits = split_indices(table.rows, hparams.test_size, hparams.val_size, hparams.seed, labels)
         encoder = TableEncoder.fit(table, features, splits.train)
         self._encoder, self._target, self._target_name = encoder, target, name
-        self._scale = None if target.classes else _scale(target.values[splits.train])
+        self._scale = None if target.classes else mean_and_std(target.values[splits.train])
         inputs = torch.from_numpy(encoder.encode(table))
         targets = torch.from_numpy(target.values)
-        targets = targets if target.classes else targets.float()
+        if self._scale is not None:
+            targets = (targets - self._scale[0]).float()
         return splits.datasets(lambda rows: (inputs[rows], targets[rows]))
 
     def _table(self, hparams: TabularHparams) -> tuple[Table, str]:
@@ -179,8 +186,16 @@ class Tabular(Task):
         assert self._encoder is not None
         assert self._target is not None
         encoder, classes = self._encoder, self._target.classes
+        offset, std = self._scale or (None, None)
+        schema = {
+            **encoder.schema(),
+            "target": self._target_name,
+            "target_offset": offset,
+            "classes": list(classes),
+        }
         return TabularNet(
-            mean=encoder.mean,
+            # The means are off the numbers before they reach the network.
+            mean=[0.0] * len(encoder.mean),
             std=encoder.std,
             gaps=encoder.gaps,
             categories=[len(known) + FIRST_CATEGORY for known in encoder.categories],
@@ -189,27 +204,31 @@ class Tabular(Task):
             n_out=len(classes) or 1,
             dropout=hparams.dropout,
             embedding_dim=hparams.embedding_dim,
-            target=self._scale,
-            schema={**encoder.schema(), "target": self._target_name, "classes": list(classes)},
+            target=None if std is None else (0.0, std),
+            schema=schema,
         )
 
     def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
-        """As in `Task`; the loss of a regression is taken between standardised numbers."""
+        """As in `Task`; the loss of a regression is taken between standardised numbers.
+
+        A regression's outputs and targets are float32 in the target's unit, counted from its training mean.
+        """
         inputs, targets = batch
         outputs = model(inputs)
         if self._scale is None:
             return criterion(outputs, targets), outputs, targets
-        mean, std = self._scale
-        return criterion((outputs - mean) / std, (targets - mean) / std), outputs, targets
+        _, std = self._scale
+        return criterion(outputs / std, targets / std), outputs, targets
 
     def metrics(self, outputs: Any, targets: Any) -> dict[str, Any]:
-        """Accuracy, or mae and r2 in the target's unit."""
+        """Accuracy, or mae and r2 in the target's unit; neither minds where both are counted from."""
         from tui_trainer.engine.metrics import R2
 
         found = super().metrics(outputs, targets)
         return {**found, "r2": R2(outputs, targets)} if self._scale is not None else found
 
-
-def _scale(values: Any) -> tuple[float, float]:
-    """Mean and std; a spread of 0 (one value in the training rows) counts as 1."""
-    return float(values.mean()), float(values.std()) or 1.0
+    def predict(self, model: nn.Module, inputs: Any) -> Any:
+        """Logits, or float64 numbers in the target's own unit on the CPU, of rows that `datasets` encoded."""
+        outputs = model(inputs)
+        # On the CPU, since not every device has float64.
+        return outputs if self._scale is None else outputs.cpu().double() + self._scale[0]
