@@ -323,9 +323,10 @@ def _train(
     if experiment is not None:
         epochs, steps = experiment.progress.epoch, experiment.progress.step
         result = replace(result, epochs=epochs, steps=steps, metrics=experiment.latest, best=experiment.best)
-    seconds = experiment.seconds if experiment is not None else 0.0
+    # A start that failed says nothing about the time that training took before.
+    spent = {"elapsed": experiment.seconds} if experiment is not None and experiment.seconds else {}
     facts = {"epochs": result.epochs, "steps": result.steps, "best": result.best, "metrics": result.metrics}
-    writer.event("run_end", status=status, reason=reason, **facts, elapsed=seconds)
+    writer.event("run_end", status=status, reason=reason, **facts, **spent)
     writer.sync()
     writer.close(status=status, reason=reason)
     return error if error is not None else result
