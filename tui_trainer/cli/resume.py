@@ -7,7 +7,7 @@ from typing import Any
 
 from tui_trainer.config.fields import flag_text
 from tui_trainer.config.hparams import Hparams
-from tui_trainer.engine.launch import ResumePoint
+from tui_trainer.engine.resuming import ResumePoint
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.runs.checkpoints import newest_good, read_index
 from tui_trainer.runs.claim import refuse_live

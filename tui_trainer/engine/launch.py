@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,20 +17,16 @@ from typing import TYPE_CHECKING, Any
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.problems import HparamsError, validate
 from tui_trainer.engine.failure import explain
-from tui_trainer.engine.identity import identity, keep_task_source, source_of
+from tui_trainer.engine.identity import identity, keep_task_source
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
+from tui_trainer.engine.resuming import ResumePoint, notices, open_resumed
 from tui_trainer.errors import Exit, TrainerError, UsageError
-from tui_trainer.files import sha256_file
-from tui_trainer.runs.checkpoints import read_index, remove_entries
-from tui_trainer.runs.events import decode
-from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir, parse_tag
-from tui_trainer.runs.reader import RunReader
+from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from tui_trainer.engine.experiment import Experiment
     from tui_trainer.engine.system import SystemSampler
-    from tui_trainer.runs.checkpoints import Entry
     from tui_trainer.tasks.base import Task
 
 Watch = Callable[[Path, RunWriter], AbstractContextManager[Any]]
@@ -66,21 +62,6 @@ class Result:
         if self.status != "stopped":
             return Exit.OK
         return Exit.SIGTERM if self.reason.startswith("SIGTERM") else Exit.SIGINT
-
-
-@dataclass(frozen=True)
-class ResumePoint:
-    """Where a run goes on.
-
-    Attributes:
-        layout: the run.
-        entry: the checkpoint; None to start again under the run's id.
-        notices: what was wrong with newer checkpoints.
-    """
-
-    layout: RunLayout
-    entry: Entry | None
-    notices: tuple[str, ...] = ()
 
 
 def train(
@@ -213,13 +194,7 @@ def _open(
     values = hparams.model_dump(mode="json")
     facts = identity(task, run_name, command)
     if resume is not None:
-        writer = RunWriter.resume(resume.layout, facts, values, _record_position(resume))
-        if resume.entry is not None:
-            here = parse_tag(resume.entry["tag"])
-            # Newer ones are bad, or it would go on from there.
-            newer = [e["tag"] for e in read_index(resume.layout) if parse_tag(e["tag"]) > here]
-            remove_entries(resume.layout, newer)
-        return writer
+        return open_resumed(resume, facts, values)
     try:
         layout = RunLayout(run_dir) if run_dir is not None else create_run_dir(runs_dir, task.name)
     except OSError as error:
@@ -236,49 +211,6 @@ def _open(
     return writer
 
 
-def _record_position(resume: ResumePoint) -> dict[str, int]:
-    if resume.entry is None:
-        return {"rows": 0, "event_bytes": 0}
-    from tui_trainer.engine.checkpoint import load_trainer_state
-
-    state = load_trainer_state(resume.layout.trainer_state_file(resume.entry["tag"]))
-    position: dict[str, int] = state["record"]
-    return {**position, "event_bytes": _after_checkpoint(resume.layout, position["event_bytes"])}
-
-
-def _after_checkpoint(layout: RunLayout, position: int) -> int:
-    """Where the line that tells of a checkpoint ends.
-
-    A checkpoint is told about when it is complete, so its own line lies behind the position that it holds.
-    """
-    try:
-        with open(layout.events, "rb") as file:
-            file.seek(position)
-            while (event := decode(line := file.readline())) is not None and line.endswith(b"\n"):
-                if event["event"] == "checkpoint":
-                    return file.tell()
-                if event["event"] != "system":
-                    break
-    except OSError:
-        pass
-    return position
-
-
-def _resume_notices(task: Task, writer: RunWriter, resume: ResumePoint | None) -> Iterator[tuple[str, str]]:
-    """What somebody who resumes should know: a title and a sentence each."""
-    if resume is None:
-        return
-    for notice in resume.notices:
-        yield "bad checkpoint passed over", notice
-    if resume.entry is None:
-        yield "no checkpoint in this run", "training starts from its beginning"
-    kept = RunReader(writer.layout.root).run().get("task_source")
-    now = source_of(task)
-    if isinstance(kept, dict) and now is not None and sha256_file(now) != kept.get("sha256"):
-        copy = writer.layout.task_source / str(kept.get("file"))
-        yield "task file has changed", f"{now} differs from what this run was started with, {copy}"
-
-
 def _train(
     task: Task, hparams: Hparams, writer: RunWriter, stop: StopRequest, resume: ResumePoint | None
 ) -> Result | TrainerError:
@@ -292,7 +224,7 @@ def _train(
 
         sampler = SystemSampler(writer)
         sampler.start()
-        for title, message in _resume_notices(task, writer, resume):
+        for title, message in notices(task, resume):
             writer.event("alert", level="warning", title=title, message=message)
         begin = time.perf_counter()
         writer.event("phase", name="importing torch")
