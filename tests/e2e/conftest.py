@@ -77,12 +77,11 @@ def start(folder: Path) -> Any:
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Poll until a condition holds, and return its value."""
     deadline = time.monotonic() + seconds
-    pause = time.sleep
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        pause(0.01)
+        time.sleep(0.01)
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
