@@ -16,13 +16,15 @@ from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, test_batch_looper, train_batch_looper
 from tui_trainer.engine.context import EpochContext, call_hook
+from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
 from tui_trainer.engine.rows import RowLogger
-from tui_trainer.errors import TrainerError, UsageError, did_you_mean
+from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
 from tui_trainer.runs.checkpoints import Entry
+from tui_trainer.runs.layout import checkpoint_tag
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class Experiment:
         hparams: validated.
         writer: the record.
         stop: polled at step boundaries.
+        controls: what front ends ask for; its clock is the run's.
         resume: the checkpoint to go on from.
         on_device: called once the device is chosen.
 
@@ -54,6 +57,7 @@ class Experiment:
         hparams: Hparams,
         writer: RunWriter,
         stop: StopRequest,
+        controls: Controls,
         resume: Entry | None = None,
         on_device: Callable[[torch.device], None] = lambda device: None,
     ) -> None:
@@ -61,12 +65,15 @@ class Experiment:
         self.hparams = hparams
         self.writer = writer
         self.stop = stop
+        self.controls = controls
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
         self.latest: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
-        self._began = time.perf_counter()
+        self._clock = controls.clock
+        self._requests = controls.inbox.requests
+        self._began = self._clock()
         if resume is not None:
             # Until the checkpoint is loaded: a start that fails says how far the run had come.
             self.progress = Progress(resume["epoch"], resume["batch"], resume["step"])
@@ -84,7 +91,7 @@ class Experiment:
 
         prepare: device, seed, data, model, criterion, optimizer, scheduler
         until all epochs are done, a limit is reached or somebody asks for a stop:
-            train on every batch of the epoch        (rows, saves and stops at step boundaries)
+            train on every batch of the epoch        (rows, saves, stops and requests at step boundaries)
             evaluate on the validation and test sets
             record the epoch, move the scheduler, save
         save
@@ -99,7 +106,10 @@ class Experiment:
                 finished_epoch = self._train_epoch()
                 if finished_epoch:
                     self._end_epoch()
-            return self._save_end(ending)
+            ending = self._save_end(ending)
+            if ending.status == "stopped":
+                self.controls.settle(self.progress.step)
+            return ending
         except Exception:
             # The steps before a failure are what one looks at; after a device's failure they can't be read.
             with suppress(Exception):
@@ -133,9 +143,9 @@ class Experiment:
             self.writer.event("run_start", **facts)
         else:
             place = {"step": self.progress.step, "epoch": self.progress.epoch, "batch": self.progress.batch}
-            self.writer.event("run_resume", **place, checkpoint=self._model_path(self._resume), **facts)
+            self.writer.event("run_resume", **place, checkpoint=self._model_path(self._resume["tag"]), **facts)
         self.stop.saves = self.progress.step > 0
-        self._began = self._last_save = self._last_evaluation = time.perf_counter()
+        self._began = self._last_save = self._last_evaluation = self._clock()
 
     # ------------------------------------------------------------------ the loop
 
@@ -144,7 +154,7 @@ class Experiment:
         progress, ready = self.progress, self._ready
         if progress.batch == 0:
             self._meter.reset()
-        self._epoch_began, self._samples_before = time.perf_counter(), progress.samples
+        self._epoch_began, self._samples_before = self._clock(), progress.samples
         self._left_early = False
         self._batches = Waiting(ready.splits.train.epoch(progress.epoch, progress.batch), progress.samples)
         self.writer.event("epoch_start", epoch=progress.epoch + 1, step=progress.step)
@@ -191,6 +201,8 @@ class Experiment:
             self._evaluate_midway()
         elif self._due(self._save_every, self._last_save):
             self._between_steps(self._save)
+        if self._requests:
+            self._between_steps(lambda: self.controls.attend(self))
         self._left_early = self._ending() is not None
         return not self._left_early
 
@@ -201,7 +213,7 @@ class Experiment:
         would have.
         """
         progress, batches = self.progress, self._batches
-        training_seconds = time.perf_counter() - self._epoch_began
+        training_seconds = self._clock() - self._epoch_began
         metrics = {f"train/{name}": value for name, value in self._meter.means().items()}
         rate = (batches.samples - self._samples_before) / max(training_seconds, 1e-9)
         before = replace(progress)
@@ -223,7 +235,7 @@ class Experiment:
         improved = (evaluated or self._monitors_training()) and self._judge(progress.epoch)
         self._call_hook()
         self.latest |= self.metrics
-        seconds = progress.epoch_seconds + time.perf_counter() - self._epoch_began
+        seconds = progress.epoch_seconds + self._clock() - self._epoch_began
         progress.epoch_seconds = 0.0
         place = {"epoch": progress.epoch, "step": progress.step}
         timing = {"lr": progress.lr, "seconds": seconds, "samples_per_s": rate, "elapsed": self._seconds()}
@@ -233,6 +245,8 @@ class Experiment:
         due = self._save_every.due_epoch(progress.epoch) or self._due(self._save_every, self._last_save)
         if due or (improved and self._save_every.amount > 0):
             self._save(best=improved)
+        if self._requests:
+            self.controls.attend(self)
 
     def _ending(self) -> Ending | None:
         """Whether the run ends here, and why."""
@@ -249,23 +263,58 @@ class Experiment:
             return Ending("finished", f"max_steps {hparams.max_steps} reached")
         if hparams.max_minutes is not None and self._seconds() >= 60.0 * hparams.max_minutes:
             return Ending("finished", f"max_minutes {hparams.max_minutes:g} reached")
+        if self.controls.stop_reason is not None and progress.batch == 0:
+            return Ending("stopped", self.controls.stop_reason)
         return None
 
     def _due(self, every: Every, last: float) -> bool:
         """Whether something that comes every so many steps or minutes is due at this step boundary."""
         if every.unit == "minutes":
-            return every.amount > 0 and time.perf_counter() - last >= 60.0 * every.amount
+            return every.amount > 0 and self._clock() - last >= 60.0 * every.amount
         return every.due_step(self.progress.step)
 
-    def _between_steps(self, work: Callable[[], None]) -> None:
+    def _between_steps(self, work: Callable[[], object]) -> None:
         """Do something at a step boundary; its time counts for the epoch but is nobody's training time."""
         self._flush_rows()
-        begin = time.perf_counter()
+        begin = self._clock()
         work()
-        spent = time.perf_counter() - begin
+        spent = self._clock() - begin
         self._epoch_began += spent
         self.progress.epoch_seconds += spent
         self._rows.begin(self._batches.samples)
+
+    # ------------------------------------------------------------------ what front ends may ask for
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.progress.step
+
+    @property
+    def epoch_in_training(self) -> int:
+        """From 1; between two epochs the one that is over."""
+        return self.progress.epoch + (self.progress.batch > 0)
+
+    def elapsed(self) -> float:
+        """Seconds of training, all processes of the run together."""
+        return self._seconds()
+
+    def save_here(self) -> str:
+        """Save a checkpoint of this place, unless there is one. Returns its path.
+
+        Raises:
+            FileError: it can't be written.
+        """
+        here = (self.progress.epoch, self.progress.batch)
+        if self._saved_at != here:
+            trouble = self._save(best=self._improved_at == self.progress.step)
+            if trouble is not None:
+                raise FileError("checkpoint not saved", trouble)
+        return self._model_path(checkpoint_tag(*here))
+
+    def set_lr(self, lr: float) -> float:
+        """Train on with this rate. Returns the one that the next step would have used."""
+        return self._ready.schedule.set_lr(lr)
 
     # ------------------------------------------------------------------ evaluation
 
@@ -287,6 +336,8 @@ class Experiment:
         ready = self._ready
 
         def goes_on(_: int = 0) -> bool:
+            if self._requests:
+                self.controls.attend(self, evaluating=True)
             return self.stop.reason is None
 
         metrics: dict[str, float] = {}
@@ -299,7 +350,7 @@ class Experiment:
                     batches, ready.evaluated_model, ready.forward, self._eval_meter, goes_on
                 )
                 metrics |= {f"{split}/{name}": value for name, value in means.items()}
-        self._last_evaluation = time.perf_counter()
+        self._last_evaluation = self._clock()
         return metrics if goes_on() else None
 
     def _evaluate_midway(self) -> None:
@@ -395,8 +446,11 @@ class Experiment:
             self._save(best=self._improved_at == progress.step)
         return ending
 
-    def _save(self, best: bool = False) -> None:
+    def _save(self, best: bool = False) -> str | None:
         """Save a checkpoint. What can't be written is an alert: training is worth more than one save.
+
+        Returns:
+            Why it could not be written; None if it was.
 
         Raises:
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
@@ -422,12 +476,13 @@ class Experiment:
             )
         except (OSError, TrainerError) as error:
             self._alert("error", "checkpoint not saved", str(error))
-            return
-        self._last_save = time.perf_counter()
+            return str(error)
+        self._last_save = self._clock()
         self._saved_at = (progress.epoch, progress.batch)
         place = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
-        cost = {"size": entry["size"], "seconds": self._last_save - begin}
-        self.writer.event("checkpoint", **place, path=self._model_path(entry), best=best, **cost)
+        cost = {"size": entry["size"], "seconds": time.perf_counter() - begin}
+        self.writer.event("checkpoint", **place, path=self._model_path(entry["tag"]), best=best, **cost)
+        return None
 
     def _save_what_is_left(self) -> None:
         """Save on the way out of a failure, which must stay the error that is told."""
@@ -438,7 +493,7 @@ class Experiment:
         progress = self.progress
         place = asdict(progress) | {"seconds": self._seconds()}
         if progress.batch:
-            place["epoch_seconds"] = progress.epoch_seconds + time.perf_counter() - self._epoch_began
+            place["epoch_seconds"] = progress.epoch_seconds + self._clock() - self._epoch_began
         return {
             **self._ready.state_dict(),
             "progress": place,
@@ -464,6 +519,7 @@ class Experiment:
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
+        self.controls.check_start(self.progress.step)
         begin = time.perf_counter()
         self.writer.event("phase", name=name)
         try:
@@ -473,16 +529,17 @@ class Experiment:
                 error.phase = name  # type: ignore[attr-defined]
             raise
         self.writer.event("phase", name=name, seconds=time.perf_counter() - begin)
+        self.controls.check_start(self.progress.step)
 
     def _alert(self, level: str, title: str, message: str) -> None:
         self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
 
-    def _model_path(self, entry: Entry) -> str:
+    def _model_path(self, tag: str) -> str:
         layout = self.writer.layout
-        return str(layout.model_file(entry["tag"]).relative_to(layout.root))
+        return str(layout.model_file(tag).relative_to(layout.root))
 
     def _seconds(self) -> float:
-        return self.progress.seconds + time.perf_counter() - self._began
+        return self.progress.seconds + self._clock() - self._began
 
     def _place(self) -> dict[str, float]:
         progress, batches = self.progress, self._ready.splits.train.batches

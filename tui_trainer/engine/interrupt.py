@@ -62,6 +62,7 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
         return
 
     trainer = os.getpid()
+    signalled = False
 
     def handle(number: int, _: FrameType | None) -> None:
         if os.getpid() != trainer:
@@ -70,8 +71,10 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
+        nonlocal signalled
         name = signal.Signals(number).name
-        again = stop.reason is not None
+        # Only signals count: whoever presses Ctrl-C may not know that a stop was asked for elsewhere.
+        again, signalled = signalled, True
         stop.request(name)
         if stop.leaving:
             return

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.problems import HparamsError, validate
+from tui_trainer.engine.controls import Controls, TrainingClock
 from tui_trainer.engine.failure import explain
 from tui_trainer.engine.identity import identity, keep_task_source
+from tui_trainer.engine.inbox import Inbox
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
+from tui_trainer.engine.on_end import run_on_end
 from tui_trainer.engine.resuming import ResumePoint, notices, open_resumed
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
@@ -131,6 +134,7 @@ def launch(
     resume: ResumePoint | None = None,
     watch: Watch | None = None,
     stop: StopRequest | None = None,
+    on_end: str | None = None,
 ) -> Result:
     """Run a task in this thread, from the creation of its run directory to the end of its record.
 
@@ -145,6 +149,7 @@ def launch(
         watch: called with the run directory and its writer; a context that shows the run. It is left when the
             record is complete and before a failed start is cleared away.
         stop: polled at step boundaries; signals ask through it too.
+        on_end: a shell command that is run when the record is closed, however the run ended.
 
     Raises:
         TrainerError: what went wrong. A start that failed before its first step leaves no run directory
@@ -156,6 +161,8 @@ def launch(
     show = watch(writer.layout.root, writer) if watch is not None else nullcontext()
     with show, stop_on_signals(stop):
         outcome = _train(task, hparams, writer, stop, resume)
+    if on_end:
+        run_on_end(on_end, writer.layout, _ended(writer, task, outcome))
     trained = stop.saves or (resume is not None and resume.entry is not None)
     log = None if trained or run_dir is not None else _discard(writer, outcome)
     if isinstance(outcome, Result):
@@ -218,7 +225,14 @@ def _train(
     sampler: SystemSampler | None = None
     experiment: Experiment | None = None
     error: TrainerError | None = None
+
+    def report(text: str) -> None:
+        writer.event("alert", level="warning", title="request not understood", message=text)
+
+    inbox = Inbox(writer.layout, stop, report)
+    controls = Controls(writer, stop, inbox, TrainingClock())
     try:
+        inbox.start()
         # Imports belong inside: a signal may come in the middle of one.
         from tui_trainer.engine.system import SystemSampler
 
@@ -231,9 +245,9 @@ def _train(
         from tui_trainer.engine.experiment import Experiment
 
         writer.event("phase", name="importing torch", seconds=time.perf_counter() - begin)
-        experiment = Experiment(
-            task, hparams, writer, stop, resume.entry if resume else None, sampler.watch_device
-        )
+        entry = resume.entry if resume else None
+        experiment = Experiment(task, hparams, writer, stop, controls, entry, sampler.watch_device)
+        controls.check_start(experiment.step)
         ending = experiment.run()
         stop.leaving = True
         status, reason = ending.status, ending.reason
@@ -248,8 +262,9 @@ def _train(
         writer.event("alert", level="error", fatal=True, **said)
     finally:
         stop.leaving = True
+        # Nothing may follow `run_end`.
+        inbox.stop()
         if sampler is not None:
-            # Nothing may follow `run_end`.
             sampler.stop()
     result = Result(writer.run_id, writer.layout.root, status, 0, 0, reason=reason)
     if experiment is not None:
@@ -262,6 +277,18 @@ def _train(
     writer.sync()
     writer.close(status=status, reason=reason)
     return error if error is not None else result
+
+
+def _ended(writer: RunWriter, task: Task, outcome: Result | TrainerError) -> dict[str, str]:
+    """What a command that runs after the end is told, by name."""
+    failed = isinstance(outcome, TrainerError)
+    return {
+        "RUN_ID": writer.run_id,
+        "TASK": task.name,
+        "STATUS": "failed" if failed else outcome.status,
+        "REASON": str(outcome) if failed else outcome.reason,
+        "EXIT_CODE": str(int(outcome.exit_code)),
+    }
 
 
 def _keep_traceback(path: Path, error: BaseException) -> Path | None:

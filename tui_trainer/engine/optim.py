@@ -102,10 +102,20 @@ class Schedule:
 
     Args:
         scheduler: torch's scheduler; None for a constant rate.
+        optimizer: whose rate it is.
+        length: optimizer steps of the whole run; None where that is not known.
     """
 
-    def __init__(self, scheduler: LRScheduler | ReduceLROnPlateau | None) -> None:
+    def __init__(
+        self,
+        scheduler: LRScheduler | ReduceLROnPlateau | None,
+        optimizer: Optimizer,
+        length: int | None = None,
+    ) -> None:
         self._scheduler = scheduler
+        self._optimizer = optimizer
+        self._length = length
+        self._set_to: float | None = None
         self._by_step = scheduler is not None and not isinstance(scheduler, ReduceLROnPlateau)
 
     def after_step(self) -> None:
@@ -125,9 +135,36 @@ class Schedule:
         if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(monitored)
 
+    def set_lr(self, lr: float) -> float:
+        """Use this rate from the next step on. The schedule goes on from there, in the same proportions.
+
+        Every parameter group's rate is scaled by what the first one's is scaled by, and so are the rates that
+        the schedule is built on (the base rates; the peak and the ends of a cycle). A rate of zero has no
+        proportion to another: where the schedule stands there, the base rate becomes `lr`.
+
+        Returns:
+            The first group's rate as it was.
+        """
+        groups = self._optimizer.param_groups
+        old = float(groups[0]["lr"])
+        scaled = "lr" if old > 0 and math.isfinite(lr / old) else "initial_lr"
+        factor = lr / (float(groups[0].get(scaled, lr)) or lr)
+        for group in groups:
+            # Exactly what was asked for, not what rounding makes of it.
+            rate = lr if group is groups[0] else float(group.get(scaled, lr)) * factor
+            for key in ("initial_lr", "max_lr", "min_lr"):
+                if key in group:
+                    _assign(group, key, float(group[key]) * factor)
+            _assign(group, "lr", rate)
+        _scale_bases(self._scheduler, factor)
+        self._set_to = lr
+        return old
+
     def state_dict(self) -> dict[str, Any]:
         """The scheduler's state; empty for a constant rate."""
-        return self._scheduler.state_dict() if self._scheduler is not None else {}
+        if self._scheduler is None:
+            return {}
+        return {"scheduler": self._scheduler.state_dict(), "length": self._length, "set_to": self._set_to}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`. The run's length stays as the hparams now say."""
@@ -135,18 +172,44 @@ class Schedule:
             return
         kept = {
             key: value
-            for key, value in state.items()
+            for key, value in state["scheduler"].items()
             if key not in ("total_steps", "lr_lambdas", "_schedule_phases")
         }
-        self._scheduler.load_state_dict({**kept, **({"lr_lambdas": [None]} if "lr_lambdas" in state else {})})
-        if isinstance(self._scheduler, (LambdaLR, OneCycleLR)):
-            # The next step's rate by the run's present length: the one it was saved with may be the end of a
-            # shorter run. Unchanged where the length is.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                rates = self._scheduler.get_lr()
-            for group, rate in zip(self._scheduler.optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate
+        lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in state["scheduler"] else {}
+        self._scheduler.load_state_dict({**kept, **lambdas})
+        self._set_to = state["set_to"]
+        if state["length"] != self._length and isinstance(self._scheduler, (LambdaLR, OneCycleLR)):
+            self._stretch()
+
+    def _stretch(self) -> None:
+        """The next step's rate by the run's present length: the saved one may be the end of a shorter run."""
+        assert self._scheduler is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            rates = self._scheduler.get_lr()
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            _assign(group, "lr", float(rate))
+        if self._set_to is not None and float(rates[0]) > self._set_to:
+            # Set near the end of a cosine it was a large part of a base rate that nobody meant to train with.
+            self.set_lr(self._set_to)
+
+
+def _assign(group: dict[str, Any], key: str, value: float) -> None:
+    """A rate of a parameter group; one that is a tensor (capturable optimizers) stays that tensor."""
+    if isinstance(group[key], torch.Tensor):
+        group[key].fill_(value)
+    else:
+        group[key] = value
+
+
+def _scale_bases(scheduler: Any, factor: float) -> None:
+    """Scale what a scheduler, and those inside it, compute rates from."""
+    for name in ("base_lrs", "max_lrs"):
+        rates = getattr(scheduler, name, None)
+        if isinstance(rates, list):
+            setattr(scheduler, name, [rate * factor for rate in rates])
+    for inner in getattr(scheduler, "_schedulers", ()):
+        _scale_bases(inner, factor)
 
 
 def build_schedule(
@@ -168,15 +231,16 @@ def build_schedule(
     """
     own = task.scheduler(hparams, optimizer, total_steps)
     if own is not None:
-        return Schedule(own)
+        return Schedule(own, optimizer, total_steps)
     name = hparams.scheduler
     if name == "plateau":
         better: Literal["min", "max"] = "max" if mode == "max" else "min"
         return Schedule(
-            ReduceLROnPlateau(optimizer, mode=better, factor=hparams.lr_decay, patience=hparams.lr_patience)
+            ReduceLROnPlateau(optimizer, mode=better, factor=hparams.lr_decay, patience=hparams.lr_patience),
+            optimizer,
         )
     if name == "constant" and not hparams.warmup:
-        return Schedule(None)
+        return Schedule(None, optimizer)
     if total_steps is None and (name in ("cosine", "one_cycle") or hparams.warmup):
         raise UsageError(
             "schedule needs a length",
@@ -193,7 +257,9 @@ def build_schedule(
         return Schedule(
             OneCycleLR(
                 optimizer, max_lr=hparams.lr, total_steps=length, pct_start=rise, cycle_momentum=cycles
-            )
+            ),
+            optimizer,
+            total_steps,
         )
     if name == "step" and steps_per_epoch is None:
         raise UsageError(
@@ -201,7 +267,8 @@ def build_schedule(
             "scheduler step counts epochs, and the training data have no length",
             "--scheduler constant",
         )
-    return Schedule(LambdaLR(optimizer, lr_factor(hparams, total_steps or 0, steps_per_epoch or 1)))
+    factor = lr_factor(hparams, total_steps or 0, steps_per_epoch or 1)
+    return Schedule(LambdaLR(optimizer, factor), optimizer, total_steps)
 
 
 def lr_factor(hparams: Hparams, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:

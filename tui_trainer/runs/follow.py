@@ -46,8 +46,12 @@ class RunFollower:
         state = identify(self._folded, self.reader)
         return with_liveness(state, liveness, self.reader.heartbeat_age_s())
 
-    def new_steps(self) -> NDArray[np.float64]:
-        """The step rows since the last call, of shape (rows, columns). Call after `refresh`."""
-        rows = self.reader.steps(self._rows)
+    def new_steps(self, most: int = 65_536) -> NDArray[np.float64]:
+        """The next step rows, of shape (rows, columns). Call after `refresh`.
+
+        Args:
+            most: rows at once, so that a long run is loaded piece by piece: fewer mean that no more are there.
+        """
+        rows = self.reader.steps(self._rows, self._rows + most)
         self._rows += len(rows)
         return rows

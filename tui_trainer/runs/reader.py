@@ -119,8 +119,12 @@ class RunReader:
         """Names of the step series' columns; empty before the first row."""
         return read_columns(self.layout)
 
-    def steps(self, start: int = 0) -> NDArray[np.float64]:
-        """The complete step rows from row `start` on, as a new array of shape (rows, columns)."""
+    def steps(self, start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
+        """The complete step rows from `start` up to, not including, `stop` (by default all that there are).
+
+        Returns:
+            A new array of shape (rows, columns); it has fewer rows where the file has.
+        """
         import numpy as np
 
         columns = self.columns()
@@ -130,7 +134,8 @@ class RunReader:
         first = max(0, start)
         try:
             with open(self.layout.steps, "rb") as file:
-                count = max(0, os.fstat(file.fileno()).st_size // width - first)
+                end = os.fstat(file.fileno()).st_size // width
+                count = max(0, (end if stop is None else min(stop, end)) - first)
                 rows = np.empty((count, len(columns)), dtype="<f8")
                 if count:
                     file.seek(first * width)

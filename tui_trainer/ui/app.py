@@ -1,0 +1,333 @@
+"""The app: four screens over the runs folder, and at most one run that trains in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import App
+from textual.binding import Binding
+from textual.timer import Timer
+
+from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.headless.words import one_line
+from tui_trainer.runs import control
+from tui_trainer.runs.layout import RunLayout, create_run_dir
+from tui_trainer.runs.state import ACTIVE
+from tui_trainer.ui import theme
+from tui_trainer.ui.announce import Announcer
+from tui_trainer.ui.ascii import AsciiFilter
+from tui_trainer.ui.dialogs.message import ErrorDialog
+from tui_trainer.ui.dialogs.quit import QuitDialog
+from tui_trainer.ui.keys import bindings
+from tui_trainer.ui.options import AppOptions, Leaving
+from tui_trainer.ui.pace import Pace
+from tui_trainer.ui.palette import KeyCommands
+from tui_trainer.ui.run_view import RunView
+from tui_trainer.ui.screens.checkpoints import CheckpointsScreen
+from tui_trainer.ui.screens.help import HelpScreen
+from tui_trainer.ui.screens.live import LiveScreen
+from tui_trainer.ui.screens.page import Page
+from tui_trainer.ui.screens.runs import RunsScreen
+from tui_trainer.ui.screens.setup import SetupScreen
+from tui_trainer.ui.settings import Settings
+from tui_trainer.ui.terminal import listen_to_signals
+from tui_trainer.ui.training import PlanLike, Training
+
+SCREENS: dict[str, Callable[[], Page]] = {
+    "setup": SetupScreen,
+    "live": LiveScreen,
+    "runs": RunsScreen,
+    "checkpoints": CheckpointsScreen,
+}
+
+
+class TrainerApp(App[Leaving]):
+    """Launch, watch, resume.
+
+    Args:
+        options: what the command line asks for.
+        make_plan: turns the words of a command line into what runs it.
+        settings: what is remembered; by default nothing is.
+
+    Attributes:
+        training: the run of this process, also after its end; None before the first.
+        view: the run that Live shows; None without one.
+        baseline: a run drawn dim behind it; None without one.
+    """
+
+    TITLE = "tui-trainer"
+    CSS_PATH = "app.tcss"
+    COMMANDS: ClassVar[set[Any]] = {KeyCommands}
+    BINDINGS: ClassVar[list[Any]] = [
+        *bindings("app"),
+        # Textual's own would leave without asking.
+        Binding("ctrl+z", "ignore", show=False, priority=True),
+    ]
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        options: AppOptions,
+        make_plan: Callable[[list[str]], PlanLike],
+        settings: Settings | None = None,
+        background: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.options = options
+        self.settings = settings or Settings(None)
+        self.training: Training | None = None
+        self.view: RunView | None = RunView(options.run) if options.run is not None else None
+        self.baseline: RunView | None = None
+        self.pace = Pace()
+        self._make_plan = make_plan
+        self._announcer = Announcer(self.settings)
+        self._timer: Timer | None = None
+        self._leaving: Leaving | None = None
+        self._told: Training | None = None
+        theme.register(self)
+        self._choose_theme(background)
+        if options.ascii:
+            self._filters.append(AsciiFilter())
+
+    # ------------------------------------------------------------------ starting
+
+    def on_mount(self) -> None:
+        for name, make in SCREENS.items():
+            self.install_screen(make(), name)
+        self.push_screen("live" if self.view is not None or self.options.start else "setup")
+        listen_to_signals(self)
+        if self.options.start:
+            self.start(list(self.options.argv))
+        self._tick()
+
+    def _choose_theme(self, background: str | None) -> None:
+        wanted = [self.options.theme, self.settings.get("theme", ""), background, "dark"]
+        self.theme = next(name for name in wanted if name and name in self.available_themes)
+
+    def watch_theme(self, name: str) -> None:
+        if self.is_running:
+            self.settings.set("theme", name)
+
+    # ------------------------------------------------------------------ the tick
+
+    @property
+    def page(self) -> Page | None:
+        """The page on top, or the one below a dialog."""
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, Page)), None)
+
+    @property
+    def live(self) -> bool:
+        """Whether a run trains in this process."""
+        return self.training is not None and self.training.live
+
+    def _tick(self) -> None:
+        self.update()
+        self._timer = self.set_timer(self.pace.interval(self.live), self._tick)
+
+    def update(self) -> None:
+        """Read what is new and draw it."""
+        if self.training is not None:
+            self._follow_training(self.training)
+        if self.view is not None:
+            self.view.refresh()
+        if self.baseline is not None and not self.baseline.loaded:
+            self.baseline.refresh()
+        self.refresh_status()
+        page = self.page
+        if page is not None:
+            page.tick()
+        if self.view is not None:
+            for sequence in self._announcer.news(self.view.state):
+                self.write_to_terminal(sequence)
+        if self._leaving is not None and not self.live:
+            self.exit(self._leaving)
+
+    def refresh_status(self) -> None:
+        """The right end of the top bar: which run is shown, or what this machine could do."""
+        page = self.page
+        if page is not None:
+            page.query_one("TopBar").status = self._status()  # type: ignore[attr-defined]
+
+    def _status(self) -> str:
+        if self.view is None or not self.view.state.run_id:
+            return "● starting" if self.live else "○ idle"
+        state = self.view.state
+        task = f"{self.view.short_id} · {one_line(state.task)}"
+        if state.status in ACTIVE:
+            return f"● {task} · ep {state.epoch}/{state.epochs}" if state.epochs else f"● {task}"
+        return f"○ {task} · {state.status}"
+
+    def on_event_key(self) -> None:
+        """A key was used: draw fast for a while."""
+        self.pace.key_used()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = self.set_timer(self.pace.interval(self.live), self._tick)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key):
+            self.on_event_key()
+        await super().on_event(event)
+
+    def write_to_terminal(self, sequence: str) -> None:
+        """Send an escape sequence that draws nothing: the title, a bell, a notification."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+            self._driver.flush()
+
+    # ------------------------------------------------------------------ what screens ask for
+
+    def action_show(self, name: str) -> None:
+        """Switch to one of the four screens."""
+        if isinstance(self.screen, Page):
+            self.switch_screen(name)
+
+    def action_help(self) -> None:
+        page = self.page
+        if page is not None and isinstance(self.screen, Page):
+            self.push_screen(HelpScreen(page.WHERE))
+
+    def action_ignore(self) -> None:
+        """Suspending would stop the training with the app."""
+
+    def open_run(self, run_dir: Path) -> None:
+        """Show a run on Live."""
+        if self.view is None or self.view.run_dir != run_dir:
+            self.view = RunView(run_dir)
+        self.view.refresh()
+        self.action_show("live")
+
+    def open_setup(self, words: list[str]) -> None:
+        """Load a command line into the form: `["--preset", path]`, or a task with flags."""
+        screen = self.get_screen("setup")
+        assert isinstance(screen, SetupScreen)
+        screen.load(words)
+        self.action_show("setup")
+
+    def open_checkpoints(self, run_dir: Path | None) -> None:
+        """Show the checkpoints of one run, or of all."""
+        screen = self.get_screen("checkpoints")
+        assert isinstance(screen, CheckpointsScreen)
+        screen.load(run_dir)
+        self.action_show("checkpoints")
+
+    def start(self, words: list[str]) -> None:
+        """Train in this process what a command line says, and show it on Live."""
+        if self.live:
+            raise_notice(self, "A run is training here already: D starts this one in the background.")
+            return
+        self.training = Training(words, self._make_plan, lambda: self.call_soon(self.update))
+        self._told = None
+        self.view = None
+        self.training.start()
+        if self.screen is not self.get_screen("live"):
+            self.action_show("live")
+
+    def start_detached(self, words: list[str], task: str) -> None:
+        """Train in the background what a command line says."""
+        from tui_trainer.engine.detached import start_detached
+
+        try:
+            layout = create_run_dir(self.options.runs_dir, task)
+            start_detached(words, layout.root)
+        except OSError as error:
+            self.show_error(FileError("can't start in the background", str(error), "--runs-dir DIR chooses another"))
+            return
+        self.notify(f"started in the background: {layout.root.name}", markup=False)
+        if not self.live:
+            self.open_run(layout.root)
+
+    def set_baseline(self, run_dir: Path | None) -> None:
+        """Draw a run dim behind the one on Live; None for no run."""
+        self.baseline = RunView(run_dir) if run_dir is not None else None
+        if self.baseline is not None:
+            self.baseline.refresh()
+
+    def request(self, run_dir: Path, action: str, value: Any = None) -> control.Request | None:
+        """Ask the trainer of a run for something. None, with a notice, where that can't be done."""
+        try:
+            request = control.send(RunLayout(run_dir), action, value)
+        except TrainerError as error:
+            raise_notice(self, str(error))
+            return None
+        self.update()
+        return request
+
+    def show_error(self, error: TrainerError, log: Path | None = None) -> None:
+        """Open the dialog that says what went wrong."""
+        self.push_screen(ErrorDialog(error, log))
+
+    # ------------------------------------------------------------------ the run of this process
+
+    def _follow_training(self, training: Training) -> None:
+        if training.run_dir is not None and training.live and self.view is None:
+            self.view = RunView(training.run_dir)
+        if training.live or self._told is training:
+            return
+        self._told = training
+        if self.view is not None and not self.view.layout.run_json.is_file():
+            # A start that never trained leaves nothing to look at.
+            self.view = None
+        if training.error is not None and self._leaving is None:
+            self.show_error(training.error, training.log)
+
+    def call_soon(self, callback: Callable[[], Any]) -> None:
+        """Run something in the app's own thread. Safe from any thread, also while the app is going down."""
+        if self.is_running and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._call_in_context, callback)
+
+    def _call_in_context(self, callback: Callable[[], Any]) -> None:
+        if self.is_running:
+            self.call_later(callback)
+
+    # ------------------------------------------------------------------ leaving
+
+    def action_quit(self) -> None:  # type: ignore[override]
+        """Leave; with a run that trains here, ask how."""
+        if isinstance(self.screen, QuitDialog):
+            return
+        if not self.live:
+            self.exit(Leaving("quit"))
+            return
+        assert self.training is not None
+        self.push_screen(QuitDialog(self.training, self.view), self._quit)
+
+    def _quit(self, choice: str | None) -> None:
+        training = self.training
+        if training is None or choice is None:
+            return
+        if choice == "detach":
+            self.exit(Leaving("detach"))
+        elif choice == "kill":
+            training.kill()
+            self._leaving = Leaving("quit")
+            self.set_timer(3.0, lambda: self.exit(Leaving("kill")))
+        elif not training.live:
+            self.exit(Leaving("quit"))
+        else:
+            self._leaving = Leaving("quit")
+            if training.run_dir is None:
+                training.stop.request("stopped from the app")
+            else:
+                self.request(training.run_dir, "stop", "now" if choice == "stop" else "epoch_end")
+            raise_notice(self, "Leaving when the run has stopped and saved. Once more asks again.")
+
+    def on_signal(self, name: str) -> None:
+        """A signal came from outside: SIGTERM, SIGINT or SIGHUP."""
+        if name == "SIGHUP":
+            self.exit(Leaving("hangup"))
+        elif self.live and self.training is not None:
+            if self.training.stop.reason is not None:
+                self.training.kill()
+            self.training.stop.request(name)
+            self._leaving = Leaving("signal", name)
+        else:
+            self.exit(Leaving("signal", name))
+
+
+def raise_notice(app: App[Any], text: str) -> None:
+    """A warning in the corner, as plain text."""
+    app.notify(text, severity="warning", markup=False, timeout=6)

@@ -1,0 +1,1 @@
+"""Dialogs: what asks, warns or picks, above a screen."""

@@ -1,0 +1,55 @@
+"""Leaving while a run trains in this process."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tui_trainer.headless.words import one_line
+from tui_trainer.ui.run_view import RunView
+from tui_trainer.ui.training import Training
+
+
+class QuitDialog(ModalScreen[str | None]):
+    """Asks how to leave. Gives "detach", "stop", "epoch", "kill", or None to stay.
+
+    Args:
+        training: the run of this process.
+        view: of that run, once it has a record.
+    """
+
+    BINDINGS = [
+        Binding("d", "dismiss('detach')", "Detach"),
+        Binding("s", "dismiss('stop')", "Stop"),
+        Binding("e", "dismiss('epoch')", "Epoch end"),
+        Binding("k", "dismiss('kill')", "Kill"),
+        Binding("escape", "dismiss(None)", "Stay"),
+    ]
+
+    def __init__(self, training: Training, view: RunView | None) -> None:
+        super().__init__()
+        self._training, self._view = training, view
+
+    def compose(self) -> ComposeResult:
+        where, word, kept = "", "last", "nothing is kept"
+        if self._view is not None:
+            state, word = self._view.state, self._view.short_id
+            of = f" of {state.epochs}" if state.epochs else ""
+            where = f": {one_line(state.task)} {word}, epoch {state.current_epoch}{of}"
+            last = next((e["tag"] for e in reversed(self._view.reader.checkpoints()) if e.get("last")), None)
+            kept = f"nothing since model_{last}.pt is kept" if last else "no checkpoint yet, nothing is kept"
+        lines = [
+            ("d", f"detach: it goes on, `tui-train attach {word}` returns"),
+            ("s", "stop at the end of this step and save"),
+            ("e", "stop at the end of this epoch"),
+            ("k", f"kill: {kept}"),
+            ("esc", "stay"),
+        ]
+        with Vertical(classes="dialog"):
+            yield Static(Text(f"A run is training{where}"), classes="dialog--title")
+            text = Text("\n").join(Text.assemble((f"{key:>4}  ", "bold"), line) for key, line in lines)
+            yield Static(text, id="choices")

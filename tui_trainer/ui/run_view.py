@@ -1,0 +1,97 @@
+"""One run as the app shows it: its state, its step series and its console log, kept up to date from its directory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from pathlib import Path
+
+from tui_trainer.headless.words import clean
+from tui_trainer.runs.control import Request, waiting
+from tui_trainer.runs.follow import RunFollower
+from tui_trainer.runs.layout import RunLayout
+from tui_trainer.runs.reader import RunReader
+from tui_trainer.runs.state import RunState
+from tui_trainer.ui.series import StepSeries
+
+CHUNK = 1 << 16
+"""Step rows read at once: a long run is loaded piece by piece, a frame a piece."""
+CONSOLE_LINES = 1000
+
+
+class RunView:
+    """Reads what is new at each `refresh`. The same for a live run, one in another process and one of last month.
+
+    Args:
+        run_dir: the run directory.
+
+    Attributes:
+        layout: the run's paths.
+        state: as of the latest refresh.
+        series: the step series, in bounded memory.
+        console: the newest lines of console.log.
+        requests: control requests that the trainer has not taken yet.
+        loaded: whether the step series has caught up with the file.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.layout = RunLayout(run_dir)
+        self.reader = RunReader(run_dir)
+        self._follower = RunFollower(self.reader)
+        self.state = RunState()
+        self.series = StepSeries(self.reader)
+        self.requests: list[Request] = []
+        self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+        self.loaded = False
+        self._console = _Tail(self.layout.console_log)
+        self._generation = self._follower.generation
+
+    @property
+    def run_dir(self) -> Path:
+        return self.layout.root
+
+    @property
+    def short_id(self) -> str:
+        """The end of the run's id, which is enough to name it."""
+        return self.layout.root.name.rpartition("-")[2]
+
+    def refresh(self) -> None:
+        """Take in what the run has recorded since the last call."""
+        self.state = self._follower.refresh()
+        if self._follower.generation != self._generation:
+            self._generation = self._follower.generation
+            self.series.clear()
+        rows = self._follower.new_steps(CHUNK)
+        self.series.append(rows)
+        self.loaded = len(rows) < CHUNK
+        self.requests = waiting(self.layout)
+        self.console.extend(self._console.lines())
+
+
+class _Tail:
+    """The lines that are added to a text file."""
+
+    MOST = 256 << 10
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset: int | None = None
+        self._rest = b""
+
+    def lines(self) -> list[str]:
+        """Complete lines since the last call; at first those at the file's end."""
+        try:
+            size = os.stat(self._path).st_size
+            if size == self._offset:
+                return []
+            with open(self._path, "rb") as file:
+                if self._offset is None or size < self._offset or size - self._offset > self.MOST:
+                    self._offset, self._rest = max(0, size - self.MOST), b""
+                file.seek(self._offset)
+                data = file.read(self.MOST)
+        except OSError:
+            return []
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        # Of a line that redraws itself (another progress bar) the last form counts.
+        return [clean(line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")) for line in lines]

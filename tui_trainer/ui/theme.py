@@ -1,0 +1,45 @@
+"""Colours: blue and orange pairs that survive colour blindness, in a dark and a light form and in the terminal's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from textual.app import App
+from textual.theme import BUILTIN_THEMES, Theme
+
+DARK = Theme(
+    name="dark",
+    primary="#5aa9ff",
+    secondary="#8fb8de",
+    accent="#5aa9ff",
+    warning="#ffa657",
+    error="#ff7b72",
+    success="#56d4c0",
+    foreground="#d7dde4",
+    background="#0f1419",
+    surface="#141a21",
+    panel="#1d2630",
+    dark=True,
+    variables={"border": "#33404d", "border-blurred": "#33404d", "footer-key-foreground": "#5aa9ff"},
+)
+LIGHT = Theme(
+    name="light",
+    primary="#0b62c4",
+    secondary="#34618f",
+    accent="#0b62c4",
+    warning="#b35900",
+    error="#c0261c",
+    success="#00796b",
+    foreground="#1d2430",
+    background="#fbfbfa",
+    surface="#f4f4f2",
+    panel="#e6e7e6",
+    dark=False,
+    variables={"border": "#b9c0c7", "border-blurred": "#b9c0c7", "footer-key-foreground": "#0b62c4"},
+)
+
+
+def register(app: App[object]) -> None:
+    """Make our themes known to the app: dark, light, and ansi for the terminal's own sixteen colours."""
+    for theme in (DARK, LIGHT, replace(BUILTIN_THEMES["ansi-dark"], name="ansi")):
+        app.register_theme(theme)
