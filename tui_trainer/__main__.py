@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui_trainer.cli.launcher import Report
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    # Before anything else is loaded: what waits for an app stays small.
+    from tui_trainer.cli.launcher import opens_app, supervise
+
+    if opens_app(sys.argv[1:]):
+        from tui_trainer.ui.terminal import why_unusable
+
+        if why_unusable(os.environ, sys.stdin, sys.stderr) is None:
+            return supervise(_command_line)
+    return _command_line(None)
+
+
+def _command_line(report: Report | None) -> int:
     from tui_trainer.cli.main import main as command_line
 
-    return command_line()
+    return command_line(report=report)
 
 
 if __name__ == "__main__":

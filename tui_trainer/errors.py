@@ -6,6 +6,7 @@ Every front end turns a `TrainerError` into its own form (a panel, a toast, a li
 from __future__ import annotations
 
 from enum import IntEnum
+from pathlib import Path
 
 
 class Exit(IntEnum):
@@ -27,6 +28,9 @@ class TrainerError(Exception):
         message: what happened and where (file, line, hparam, sample).
         hint: what to do about it; empty where there is nothing to say.
         exit_code: the exit code of a command that ends with this error.
+
+    Attributes:
+        log: the file that tells more; None without one.
     """
 
     def __init__(self, title: str, message: str = "", hint: str = "", exit_code: Exit = Exit.FAILED) -> None:
@@ -35,6 +39,7 @@ class TrainerError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+        self.log: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.title}: {self.message}" if self.message else self.title

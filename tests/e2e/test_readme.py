@@ -54,7 +54,8 @@ def test_the_readmes_python_call_trains_and_its_numpy_lines_read_the_steps(folde
 
 
 def test_every_option_and_command_in_the_readme_exists() -> None:
-    from tui_trainer.cli.options import COMMANDS, SWITCHES, VALUED, hparam_switches, hparam_valued
+    from tui_trainer.cli.commands import COMMANDS
+    from tui_trainer.cli.options import SWITCHES, VALUED, hparam_switches, hparam_valued
     from tui_trainer.tasks.registry import BUILT_IN, load_task
 
     specs = {name: spec for task in BUILT_IN for name, spec in load_task(task).hparams_class.specs().items()}

@@ -130,6 +130,16 @@ def test_the_first_signal_leaves_a_wish_the_second_goes_and_a_third_is_nothing()
     assert stop.reason == "SIGTERM"
 
 
+def test_a_signal_after_a_request_to_stop_is_still_the_first() -> None:
+    stop = StopRequest(saves=True)
+    stop.request("by request (somebody@elsewhere)")
+    with stop_on_signals(stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(StopNow):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert stop.reason == "by request (somebody@elsewhere)"
+
+
 def test_with_nothing_trained_the_first_signal_goes_at_once() -> None:
     stop = StopRequest()
     with stop_on_signals(stop), pytest.raises(StopNow):

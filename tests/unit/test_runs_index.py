@@ -89,6 +89,7 @@ def test_the_summary_agrees_with_the_state_after_every_event(tmp_path: Path) -> 
         ("log", {"message": "x" * 40_000}),
         ("checkpoint", {"epoch": 1, "step": 23, "path": "checkpoints/model_1.pt", "best": True}),
         ("epoch_start", {"epoch": 2, "step": 23}),
+        ("control", {"action": "pause", "step": 24}),
         ("run_end", {"status": "stopped", "reason": "by request", "epochs": 1, "steps": 25, "best": BEST}),
         ("run_resume", {"epoch": 1, "step": 25, "checkpoint": "checkpoints/model_1.pt"}),
     ]

@@ -121,6 +121,26 @@ def test_pausing_shows_until_unpaused() -> None:
     assert fold(state, {"event": "control", "action": "unpause", "step": 7}).status == "running"
 
 
+def test_a_request_to_stop_shows_until_the_end() -> None:
+    def asked(value: str, **fields: Any) -> dict[str, Any]:
+        return {"event": "control", "action": "stop", "value": value, "step": 7} | fields
+
+    state = fold_all(RunState(), [START, {"event": "epoch_start", "epoch": 1}])
+    assert (state.stopping, fold(state, asked("now", error="no")).stopping) == ("", "")
+    state = fold(state, asked("epoch_end"))
+    assert (state.stopping, state.status) == ("epoch_end", "running")
+    state = fold(state, asked("now"))
+    assert fold(state, asked("epoch_end")).stopping == "now"
+    assert fold(state, {"event": "run_end", "status": "stopped"}).stopping == ""
+    assert fold(state, {"event": "run_resume", "epoch": 0, "step": 0}).stopping == ""
+
+
+def test_a_refused_request_changes_nothing_and_is_kept() -> None:
+    state = fold_all(RunState(), [START, {"event": "epoch_start", "epoch": 1}])
+    state = fold(state, {"event": "control", "action": "pause", "step": 7, "error": "why"})
+    assert (state.status, len(state.controls)) == ("running", 1)
+
+
 def test_the_end_has_a_status_and_a_reason() -> None:
     end = {
         "event": "run_end",

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tui_trainer.cli.control import ask, outcome_text
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
 from tui_trainer.cli.tables import age, aligned, number, size
 from tui_trainer.errors import Exit, FileError, UsageError
 from tui_trainer.runs.checkpoints import read_index, remove_entries, set_pinned, verify
 from tui_trainer.runs.claim import owned
+from tui_trainer.runs.control import is_live
 from tui_trainer.runs.events import encode
 from tui_trainer.runs.index import find_checkpoint, find_run
 from tui_trainer.runs.layout import RunLayout
@@ -108,6 +110,8 @@ def _verify(args: argparse.Namespace) -> int:
 def _pin(args: argparse.Namespace, pinned: bool) -> int:
     root, tag = find_checkpoint(args.word, runs_dir(args))
     layout = RunLayout(root)
+    if is_live(layout):
+        return _ask_trainer(layout, "pin" if pinned else "unpin", tag)
     with owned(layout):
         set_pinned(layout, tag, pinned)
     print(f"{layout.model_file(tag).name} is {'pinned' if pinned else 'no longer pinned'}")
@@ -117,6 +121,8 @@ def _pin(args: argparse.Namespace, pinned: bool) -> int:
 def _remove(args: argparse.Namespace) -> int:
     root, tag = find_checkpoint(args.word, runs_dir(args))
     layout = RunLayout(root)
+    if is_live(layout):
+        return _ask_trainer(layout, "rm", tag)
     with owned(layout):
         entry = next(entry for entry in read_index(layout) if entry["tag"] == tag)
         marks = [mark for mark in ("pinned", "best", "last") if entry.get(mark)]
@@ -128,4 +134,10 @@ def _remove(args: argparse.Namespace) -> int:
             )
         remove_entries(layout, [tag])
     print(f"{layout.model_file(tag).name} is deleted, with its companions")
+    return Exit.OK
+
+
+def _ask_trainer(layout: RunLayout, action: str, tag: str) -> int:
+    """The index of a live run is its trainer's to change. Not even --force deletes what is protected then."""
+    print(outcome_text(ask(layout, action, tag, patience_s=10.0), layout))
     return Exit.OK

@@ -17,7 +17,7 @@ def task_of_preset(preset: Preset, kept: Path | None = None) -> Task:
 
     Args:
         preset: as it was read.
-        kept: the `task/` folder of a run; by default that of the run whose checkpoint the preset belongs to.
+        kept: the `task/` folder of a run; by default that of the run whose hparams or checkpoint the preset is.
 
     Raises:
         TrainerError: located at the preset's line.
@@ -25,8 +25,9 @@ def task_of_preset(preset: Preset, kept: Path | None = None) -> Task:
     if preset.task is None:
         raise task_missing(preset)
     folder = preset.path.parent if preset.path else Path()
+    run = folder if (folder / "run.json").is_file() else folder.parent
     try:
-        return load_task(preset.task, (folder, Path()), kept or folder.parent / "task")
+        return load_task(preset.task, (folder, Path()), kept or run / "task")
     except TrainerError as error:
         raise task_refused(preset, error) from error
 

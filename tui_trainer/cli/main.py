@@ -8,18 +8,24 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tui_trainer.cli.options import COMMANDS, SWITCHES, VALUED, Parser
+from tui_trainer.cli.commands import COMMANDS, MODULES
+from tui_trainer.cli.options import SWITCHES, VALUED, Parser
 from tui_trainer.cli.words import Words, sort_words
 from tui_trainer.engine.interrupt import StopNow
 from tui_trainer.errors import Exit, FileError, TrainerError, UsageError
 
+if TYPE_CHECKING:
+    from tui_trainer.cli.launcher import Report
 
-def main(argv: Sequence[str] | None = None) -> int:
+
+def main(argv: Sequence[str] | None = None, report: Report | None = None) -> int:
     """Run `tui-train`.
 
     Args:
         argv: the words after the program's name; default: this process's.
+        report: of the launcher that this process was started by to show the app; without it there is no app.
 
     Returns:
         The exit code.
@@ -30,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = _dispatch(words)
+        code = _dispatch(words, report)
         sys.stdout.flush()
         return code
     except TrainerError as error:
@@ -52,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.SIGINT
 
 
-def _dispatch(argv: list[str]) -> int:
+def _dispatch(argv: list[str], report: Report | None) -> int:
     command = find_command(argv)
     if command is None:
         from tui_trainer.cli.train import main as train
 
-        return train(argv)
+        return train(argv, report)
     argv = list(argv)
     argv.remove(command)
-    return run_command(command, argv)
+    return run_command(command, argv, report)
 
 
 def find_command(argv: Sequence[str]) -> str | None:
@@ -76,10 +82,10 @@ def find_command(argv: Sequence[str]) -> str | None:
     return first if first in COMMANDS and not words.unknown else None
 
 
-def run_command(command: str, argv: list[str]) -> int:
+def run_command(command: str, argv: list[str], report: Report | None = None) -> int:
     """Parse and run a subcommand; its module is the only one that is imported."""
     parser = Parser(prog="tui-train")
-    module = importlib.import_module(f"tui_trainer.cli.{command}")
+    module = importlib.import_module(f"tui_trainer.cli.{MODULES.get(command, command)}")
     module.add_parser(parser.add_subparsers(metavar="COMMAND", parser_class=Parser))
     options: list[str] = argv
     flags: dict[str, str | bool] = {}
@@ -89,6 +95,7 @@ def run_command(command: str, argv: list[str]) -> int:
     if unknown:
         raise UsageError("wrong command line", f"unknown: {' '.join(unknown)}", f"tui-train {command} --help")
     args.hparam_flags = flags
+    args.report = report
     return int(args.run(args))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from tui_trainer import __version__
+from tui_trainer.cli.commands import COMMANDS
 from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text
 from tui_trainer.errors import UsageError
 
@@ -20,33 +21,35 @@ VALUED = {
     "runs_dir": ("DIR", "where runs live (default: $TUI_TRAIN_RUNS, or ./runs)"),
     "run_dir": ("DIR", "this very run directory"),
     "run_name": ("NAME", "a human name beside the run's id"),
+    "on_end": ("CMD", "run this shell command when the run has ended; TUI_TRAIN_STATUS tells it how"),
+    "theme": (
+        "NAME",
+        "the app's colours; by default the ones chosen last, or what the terminal's background asks for",
+    ),
 }
 SWITCHES = {
+    "start": "start at once, with the app on Live",
+    "detach": "start in the background, print the run directory and return; tui-train attach shows the run",
     "no_ui": "train in this terminal, without the app",
     "json": "one JSON object a line on stdout, and nothing else",
     "quiet": "print errors only",
     "check": "build data and model, run one training and one test batch, write nothing, and report",
     "traceback": "show the traceback of every error",
+    "ascii": "draw the app with ASCII characters only",
+    "no_mouse": "leave the mouse to the terminal, to select text with",
     "version": "print the version",
-}
-
-COMMANDS = {
-    "runs": "list runs",
-    "show": "show one run",
-    "checkpoints": "list, verify, pin and delete checkpoints",
-    "presets": "list, show, check and save presets",
-    "tasks": "list and show tasks, make data for them",
-    "doctor": "what is wrong with this machine, and how to fix it",
 }
 
 _EPILOG = """commands:
 {commands}
 
 examples:
-  tui-train --preset digits                     train a shipped preset
-  tui-train digits --lr 3e-4 --epochs 5         a task with hparams of your own
+  tui-train                                     the app: set up, train, watch, compare
+  tui-train --preset digits --start             train a shipped preset in the app
+  tui-train --no-ui digits --lr 3e-4 --epochs 5 without the app: scripts, batch systems
   tui-train my_task.py --help                   every hparam of a task
   tui-train --resume last                       go on with the newest run
+  tui-train attach                              show the newest run, also from another terminal
 """
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -130,7 +129,7 @@ def _listed_json(item: Listed) -> dict[str, Any]:
 
 def _listed_row(item: Listed) -> tuple[str, str, str, str]:
     task = (item.preset.task if item.preset else None) or "–"
-    about = _first_sentence(item.preset.description) if item.preset else ""
+    about = item.preset.sentence if item.preset else ""
     if item.error:
         # Of an error with a heading, the first located line says most.
         about = f"broken: {item.error.message.splitlines()[-1].strip()}"
@@ -138,12 +137,6 @@ def _listed_row(item: Listed) -> tuple[str, str, str, str]:
     if len(about) > MAX_ABOUT:
         about = about[: MAX_ABOUT - 1] + "…"
     return printable(item.name), printable(task), printable(about), where
-
-
-def _first_sentence(text: str) -> str:
-    # The command that a description begins with is the name again.
-    text = re.sub(r"^tui-train [^:]*:\s*", "", text.strip())
-    return re.split(r"(?<=[.!?])\s", text.strip().replace("\n", " "), maxsplit=1)[0]
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from tui_trainer.headless import words
+from tui_trainer.headless.words import age, size
 from tui_trainer.runs.events import as_number
+
+__all__ = ["age", "aligned", "duration", "number", "size"]
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Sequence[int] = ()) -> str:
@@ -41,26 +43,6 @@ def number(value: Any) -> str:
     return "–" if value is None else words.number(as_number(value))
 
 
-def size(count: float) -> str:
-    """Bytes in decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
 def duration(seconds: float | None) -> str:
     """Seconds as `0:05`, `12:30` or `7:41:10`; a dash for none."""
     return "–" if seconds is None else words.duration(seconds)
-
-
-def age(then: float | None) -> str:
-    """How long ago a unix time was, in one unit; a dash for none."""
-    if then is None:
-        return "–"
-    seconds = max(0.0, time.time() - then)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tui_trainer.cli import serve
 from tui_trainer.cli.options import default_text, value_facts
 from tui_trainer.cli.tables import aligned
 from tui_trainer.config.fields import GROUPS, FieldSpec
@@ -39,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     make = action("make-data", _make_data, "write an example data set")
     make.add_argument("task", metavar="TASK", help="seq2seq")
     make.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
+    action("serve", serve.run, "for front ends: answer on stdout, as JSON lines, what command lines mean")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -1,13 +1,14 @@
-"""The main command: from the words typed to a run, or to a dry run."""
+"""The main command: from the words typed to a run, a dry run, or the app."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui_trainer.cli.choice import choose_task
 from tui_trainer.cli.options import (
@@ -24,10 +25,17 @@ from tui_trainer.config.fields import FieldSpec
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset, find_preset, read_preset
 from tui_trainer.config.resolve import resolve
-from tui_trainer.errors import Exit, UsageError
+from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.runs.claim import refuse_taken
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
 from tui_trainer.tasks.base import Task
-from tui_trainer.tasks.registry import looks_like_task
+from tui_trainer.tasks.registry import BUILT_IN, looks_like_task
+
+if TYPE_CHECKING:
+    from tui_trainer.cli.launcher import Report
+    from tui_trainer.engine.interrupt import StopRequest
+    from tui_trainer.engine.launch import Result, Watch
+    from tui_trainer.engine.resuming import ResumePoint
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,75 @@ class Order:
     runs_dir: Path
     run_dir: Path | None
 
+    @property
+    def resumed_task(self) -> str | None:
+        return self.base.get("task") if self.resumed else None
+
+    @property
+    def names_task(self) -> bool:
+        return bool(self.typed or self.preset or self.resumed)
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether loading the task would run a file or module of the user's."""
+        word = self.resumed_task or self.typed or (self.preset.task if self.preset else None)
+        return word is not None and word not in BUILT_IN and looks_like_task(word)
+
     def task(self) -> Task:
-        resumed_task = self.base.get("task") if self.resumed else None
         return choose_task(
-            self.typed, self.preset, resumed_task, self.resumed.task_source if self.resumed else None
+            self.typed, self.preset, self.resumed_task, self.resumed.task_source if self.resumed else None
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A command line that was read and found right: everything that a run needs, before anything is written.
+
+    Attributes:
+        task: what is trained.
+        hparams: validated.
+        order: where the run lives, and which one goes on.
+        options: of the command line, by name with underscores.
+        command: what was typed, for the record.
+        warnings: what somebody should know before it starts.
+        resume: where the resumed run goes on.
+        nothing_to_do: why there is nothing to train; None where there is.
+    """
+
+    task: Task
+    hparams: Hparams
+    order: Order
+    options: dict[str, Any]
+    command: list[str]
+    warnings: Sequence[str] = field(default=())
+    resume: ResumePoint | None = None
+    nothing_to_do: str | None = None
+
+    def run(self, *, watch: Watch | None = None, stop: StopRequest | None = None) -> Result:
+        """Train in the calling thread.
+
+        Args:
+            watch: a context that shows the run.
+            stop: asks it to stop.
+
+        Raises:
+            TrainerError: what went wrong, or that there is nothing to do.
+        """
+        from tui_trainer.engine.launch import launch
+
+        if self.nothing_to_do is not None:
+            raise TrainerError("nothing to do", self.nothing_to_do, exit_code=Exit.OK)
+        return launch(
+            self.task,
+            self.hparams,
+            runs_dir=self.order.runs_dir,
+            run_dir=self.order.run_dir,
+            run_name=self.options["run_name"],
+            command=self.command,
+            resume=self.resume,
+            stop=stop,
+            watch=watch,
+            on_end=self.options.get("on_end"),
         )
 
 
@@ -59,8 +132,49 @@ def sort_main(argv: Sequence[str], specs: dict[str, FieldSpec]) -> Words:
     return sort_words(argv, {*SWITCHES, *hparam_switches(specs)}, {*VALUED, *hparam_valued(specs)})
 
 
-def main(argv: Sequence[str]) -> int:
+def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
+    """Read a command line and check all of it. Prints nothing, so any front end may call it.
+
+    Args:
+        argv: the words after the program's name.
+        typed: what a person would type instead, for the record.
+
+    Raises:
+        TrainerError: what is wrong with it.
+    """
+    order = _order(argv)
+    task = order.task()
+    words = _checked_words(argv, task)
+    parser = build_parser(task.hparams_class.specs(), task.name)
+    args = vars(parser.parse_args(words.for_argparse({*SWITCHES, *VALUED})))
+    flags = _named(args, "hparam_")
+    resolved = resolve(task.hparams_class, task.name, order.preset, flags, order.base)
+    command = ["tui-train", *(argv if typed is None else typed)]
+    options = _named(args, "option_")
+    facts = (task, resolved.hparams, order, options, command, tuple(resolved.warnings))
+    if options["check"]:
+        # Nothing will be written, so nothing can be in the way.
+        return Plan(*facts)
+    if order.resumed is None:
+        if order.run_dir is not None:
+            refuse_taken(RunLayout(order.run_dir))
+        return Plan(*facts)
+    from tui_trainer.cli.resume import check_changes, nothing_to_do, resume_point
+
+    check_changes(order.base, resolved.hparams)
+    if nothing_to_do(order.resumed, order.base, resolved.hparams):
+        more = 2 * resolved.hparams.epochs
+        why = f"{order.resumed.root} is finished: nothing to do (--epochs {more} would go on)"
+        return Plan(*facts, nothing_to_do=why)
+    return Plan(*facts, resume=resume_point(order.resumed))
+
+
+def main(argv: Sequence[str], report: Report | None = None) -> int:
     """Run the main command.
+
+    Args:
+        argv: the words after the program's name.
+        report: how the app tells its launcher that it goes on alone; without it there is no app.
 
     Returns:
         The exit code.
@@ -69,33 +183,95 @@ def main(argv: Sequence[str]) -> int:
     if words.get("version"):
         print(version_text())
         return Exit.OK
-    typed = _typed_task(words)
-    if words.help and typed is None and not (words.get("preset") or words.get("resume")):
-        build_parser(Hparams.specs(), None).print_help()
+    if words.help:
+        _print_help(argv)
         return Exit.OK
-    if typed is None and not (words.get("preset") or words.get("resume")):
-        # A misspelt flag says more than "no task".
-        refuse_unknown(words, _known(Hparams.specs()))
-    order = _order(words, typed)
+    if report is not None:
+        from tui_trainer.cli.app import open_app
+
+        return open_app(argv, report)
+    if words.get("detach") and not words.get("check"):
+        from tui_trainer.cli.detach import detach
+
+        return detach(argv)
+    return _train_here(argv)
+
+
+def _train_here(argv: Sequence[str]) -> int:
+    from tui_trainer.engine.detached import typed_words
+
+    planned = plan(argv, typed_words(argv))
+    for warning in planned.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    options = planned.options
+    if options["check"]:
+        return _check(planned.task, planned.hparams, options["json"])
+    if planned.nothing_to_do is not None:
+        print(planned.nothing_to_do, file=sys.stderr)
+        return Exit.OK
+    from tui_trainer.engine.interrupt import StopRequest
+    from tui_trainer.headless import choose_mode, watch
+
+    if not (options["no_ui"] or options["quiet"] or options["json"]):
+        from tui_trainer.ui.terminal import why_unusable
+
+        why = why_unusable(os.environ, sys.stdin, sys.stderr)
+        print(f"no usable terminal ({why}): training here, as with --no-ui", file=sys.stderr)
+    result = planned.run(
+        watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
+        stop=StopRequest(announce=_say),
+    )
+    if result.status == "stopped" and not result.run_dir.exists():
+        print("stopped before the first step: nothing was trained, nothing is kept", file=sys.stderr)
+    return result.exit_code
+
+
+def _print_help(argv: Sequence[str]) -> None:
+    if _typed_task(sort_main(argv, Hparams.specs())) is None and not _has_base(argv):
+        build_parser(Hparams.specs(), None).print_help()
+        return
+    order = _order(argv)
     task = order.task()
+    preset = order.preset.values if order.preset else {}
+    build_parser(task.hparams_class.specs(), task.name, preset).print_help()
+
+
+def check_before_app(argv: Sequence[str]) -> None:
+    """Refuse what the app could not show at a field: an unknown task, preset, run or option.
+
+    Code of the user's is not run for it; the app tells what is wrong with that.
+
+    Raises:
+        TrainerError: what is wrong.
+    """
+    order = _order(argv, needs_task=False)
+    if order.names_task and not order.runs_own_code:
+        _checked_words(argv, order.task())
+
+
+def _checked_words(argv: Sequence[str], task: Task) -> Words:
+    """The words sorted with a task's hparams.
+
+    Raises:
+        UsageError: an unknown option, or a second TASK.
+    """
     specs = task.hparams_class.specs()
     words = sort_main(argv, specs)
-    parser = build_parser(specs, task.name, order.preset.values if order.preset else {})
-    if words.help:
-        parser.print_help()
-        return Exit.OK
     refuse_unknown(words, _known(specs), f"tui-train {task.name} --help")
     if len(words.positionals) > 1:
         raise UsageError(
             "too many words", f"expected one TASK, got {' '.join(words.positionals)}", "tui-train --help"
         )
-    args = vars(parser.parse_args(words.for_argparse({*SWITCHES, *VALUED})))
-    flags = {
-        name.removeprefix("hparam_"): value for name, value in args.items() if name.startswith("hparam_")
-    }
-    return _start(
-        task, order, flags, {name.removeprefix("option_"): value for name, value in args.items()}, argv
-    )
+    return words
+
+
+def _named(args: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in args.items() if name.startswith(prefix)}
+
+
+def _has_base(argv: Sequence[str]) -> bool:
+    words = sort_main(argv, Hparams.specs())
+    return bool(words.get("preset") or words.get("resume"))
 
 
 def _known(specs: dict[str, FieldSpec]) -> set[str]:
@@ -110,7 +286,12 @@ def _typed_task(words: Words) -> str | None:
     return next((word for word in words.unsure if looks_like_task(word)), None)
 
 
-def _order(words: Words, typed: str | None) -> Order:
+def _order(argv: Sequence[str], needs_task: bool = True) -> Order:
+    words = sort_main(argv, Hparams.specs())
+    typed = _typed_task(words)
+    if needs_task and typed is None and not (words.get("preset") or words.get("resume")):
+        # A misspelt flag says more than "no task".
+        refuse_unknown(words, _known(Hparams.specs()))
     preset_word, resume_word = words.get("preset"), words.get("resume")
     run_dir = Path(str(words.get("run_dir"))) if words.get("run_dir") else None
     runs_dir = Path(str(words.get("runs_dir"))).expanduser() if words.get("runs_dir") else default_runs_dir()
@@ -123,49 +304,6 @@ def _order(words: Words, typed: str | None) -> Order:
         base = hparams_of(resumed) if resumed is not None else {}
     preset = read_preset(find_preset(preset_word)) if isinstance(preset_word, str) else None
     return Order(typed, preset, resumed, base, runs_dir, run_dir)
-
-
-def _start(
-    task: Task, order: Order, flags: dict[str, Any], options: dict[str, Any], argv: Sequence[str]
-) -> int:
-    resolved = resolve(task.hparams_class, task.name, order.preset, flags, order.base)
-    for warning in resolved.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if options["check"]:
-        return _check(task, resolved.hparams, options["json"])
-    from tui_trainer.engine.interrupt import StopRequest
-    from tui_trainer.engine.launch import launch
-    from tui_trainer.headless import choose_mode, watch
-
-    resume = None
-    if order.resumed is not None:
-        from tui_trainer.cli.resume import check_changes, nothing_to_do, resume_point
-
-        check_changes(order.base, resolved.hparams)
-        if nothing_to_do(order.resumed, order.base, resolved.hparams):
-            epochs = resolved.hparams.epochs
-            print(
-                f"{order.resumed.root} is finished: nothing to do (--epochs {2 * epochs} would go on)",
-                file=sys.stderr,
-            )
-            return Exit.OK
-        resume = resume_point(order.resumed)
-    if not options["no_ui"] and not options["quiet"]:
-        print("no app in this version yet: training here, as with --no-ui", file=sys.stderr)
-    result = launch(
-        task,
-        resolved.hparams,
-        runs_dir=order.runs_dir,
-        run_dir=order.run_dir,
-        run_name=options["run_name"],
-        command=["tui-train", *argv],
-        resume=resume,
-        stop=StopRequest(announce=_say),
-        watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
-    )
-    if result.status == "stopped" and not result.run_dir.exists():
-        print("stopped before the first step: nothing was trained, nothing is kept", file=sys.stderr)
-    return result.exit_code
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ class Preset:
     lines: dict[str, int] = field(default_factory=dict)
     text: str = ""
     defects: tuple[Defect, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The first sentence of the description, without the command that it begins with: that is the name again."""
+        text = re.sub(r"^tui-train [^:]*:\s*", "", self.description.strip())
+        return re.split(r"(?<=[.!?])\s", text.strip().replace("\n", " "), maxsplit=1)[0]
 
     @property
     def file(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,19 @@ import torch
 from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
-from tui_trainer.engine.batch_looper import Waiting, test_batch_looper, train_batch_looper
+from tui_trainer.engine.batch_looper import Waiting, train_batch_looper
 from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
+from tui_trainer.engine.evaluation import evaluate
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
+from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
 from tui_trainer.engine.rows import RowLogger
-from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
+from tui_trainer.engine.saving import Saver, model_path, path_here
+from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import Entry
-from tui_trainer.runs.layout import checkpoint_tag
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Experiment:
         self.seconds = 0.0
         self._clock = controls.clock
         self._requests = controls.inbox.requests
+        self._saver = Saver(writer, hparams, self._clock)
         self._began = self._clock()
         if resume is not None:
             # Until the checkpoint is loaded: a start that fails says how far the run had come.
@@ -80,7 +83,6 @@ class Experiment:
             self.latest = dict(resume["metrics"])
         self._resume = resume
         self._on_device = on_device
-        self._saved_at: tuple[int, int] | None = None
         self._evaluated_at: int | None = None
         self._improved_at: int | None = None
         self._eval_every = Every.parse(hparams.eval_every)
@@ -143,9 +145,11 @@ class Experiment:
             self.writer.event("run_start", **facts)
         else:
             place = {"step": self.progress.step, "epoch": self.progress.epoch, "batch": self.progress.batch}
-            self.writer.event("run_resume", **place, checkpoint=self._model_path(self._resume["tag"]), **facts)
+            self.writer.event(
+                "run_resume", **place, checkpoint=model_path(self.writer.layout, self._resume["tag"]), **facts
+            )
         self.stop.saves = self.progress.step > 0
-        self._began = self._last_save = self._last_evaluation = self._clock()
+        self._began = self._saver.time = self._last_evaluation = self._clock()
 
     # ------------------------------------------------------------------ the loop
 
@@ -199,7 +203,7 @@ class Experiment:
             return True
         if self._due(self._eval_every, self._last_evaluation) and self._ready.splits.evaluated():
             self._evaluate_midway()
-        elif self._due(self._save_every, self._last_save):
+        elif self._due(self._save_every, self._saver.time):
             self._between_steps(self._save)
         if self._requests:
             self._between_steps(lambda: self.controls.attend(self))
@@ -242,7 +246,7 @@ class Experiment:
         self.writer.event(
             "epoch_end", **place, metrics=self.metrics, **timing, best=self.best, improved=improved
         )
-        due = self._save_every.due_epoch(progress.epoch) or self._due(self._save_every, self._last_save)
+        due = self._save_every.due_epoch(progress.epoch) or self._due(self._save_every, self._saver.time)
         if due or (improved and self._save_every.amount > 0):
             self._save(best=improved)
         if self._requests:
@@ -305,12 +309,10 @@ class Experiment:
         Raises:
             FileError: it can't be written.
         """
-        here = (self.progress.epoch, self.progress.batch)
-        if self._saved_at != here:
-            trouble = self._save(best=self._improved_at == self.progress.step)
-            if trouble is not None:
-                raise FileError("checkpoint not saved", trouble)
-        return self._model_path(checkpoint_tag(*here))
+        if not self._saver.saved(self.progress):
+            best = self._improved_at == self.progress.step
+            self._saver.save(self._ready, self.progress, self.metrics, self._trainer_state, best)
+        return path_here(self.writer.layout, self.progress)
 
     def set_lr(self, lr: float) -> float:
         """Train on with this rate. Returns the one that the next step would have used."""
@@ -333,30 +335,21 @@ class Experiment:
 
         Training goes on as if it had not happened.
         """
-        ready = self._ready
 
-        def goes_on(_: int = 0) -> bool:
+        def goes_on() -> bool:
             if self._requests:
                 self.controls.attend(self, evaluating=True)
             return self.stop.reason is None
 
-        metrics: dict[str, float] = {}
-        with rng.preserved(ready.device.torch):
-            for split, loader in ready.splits.evaluated().items():
-                if not goes_on():
-                    return None
-                batches = loader.epoch(0)
-                means = test_batch_looper(
-                    batches, ready.evaluated_model, ready.forward, self._eval_meter, goes_on
-                )
-                metrics |= {f"{split}/{name}": value for name, value in means.items()}
-        self._last_evaluation = self._clock()
-        return metrics if goes_on() else None
+        metrics = evaluate(self._ready, self._eval_meter, goes_on)
+        if metrics is not None:
+            self._last_evaluation = self._clock()
+        return metrics
 
     def _evaluate_midway(self) -> None:
         """Evaluate at a step boundary inside an epoch, and save what is due there."""
 
-        def evaluate() -> None:
+        def work() -> None:
             trained = {f"train/{name}": value for name, value in self._meter.means().items()}
             self.progress.evaluation_due = True
             try:
@@ -374,10 +367,10 @@ class Experiment:
             improved = self._judge(epoch)
             place = {"epoch": epoch, "step": self.progress.step}
             self.writer.event("evaluation", **place, metrics=self.metrics, best=self.best, improved=improved)
-            if (improved and self._save_every.amount > 0) or self._due(self._save_every, self._last_save):
+            if (improved and self._save_every.amount > 0) or self._due(self._save_every, self._saver.time):
                 self._save(best=improved)
 
-        self._between_steps(evaluate)
+        self._between_steps(work)
 
     def _monitors_training(self) -> bool:
         """Whether the monitored metric needs no evaluation."""
@@ -388,22 +381,13 @@ class Experiment:
         metric = self._ready.monitor.metric
         shown = [f"train/{name}" for name in self._meter.names]
         if self._monitors_training() and metric not in shown:
-            raise self._no_such_metric(shown)
-
-    def _no_such_metric(self, shown: Iterable[str]) -> UsageError:
-        known, metric = sorted(shown), self._ready.monitor.metric
-        near = did_you_mean(metric, known)
-        return UsageError(
-            "wrong hparams",
-            f'monitor: this task has no metric "{metric}"{near}',
-            f"metrics: {', '.join(known)}",
-        )
+            raise no_such_metric(metric, shown)
 
     def _judge(self, epoch: int) -> bool:
         """Take the latest metrics as an evaluation. True if it is the best so far."""
         monitor = self._ready.monitor
         if monitor.metric not in self.metrics:
-            raise self._no_such_metric(self.metrics)
+            raise no_such_metric(monitor.metric, self.metrics)
         value = self.metrics[monitor.metric]
         self._ready.schedule.after_evaluation(value)
         improved = monitor.update(value, epoch)
@@ -435,54 +419,27 @@ class Experiment:
             How it ended: a stop that cuts off the last evaluation leaves the run unfinished.
         """
         progress = self.progress
-        if self._saved_at == (progress.epoch, progress.batch) or progress.step == 0:
+        if self._saver.saved(progress) or progress.step == 0:
             return ending
         measured = self._evaluated_at == progress.step or not self._ready.splits.evaluated()
         if progress.batch and ending.status == "finished" and self._eval_every.amount and not measured:
             self._evaluate_midway()
             if progress.evaluation_due and self.stop.reason is not None:
                 ending = Ending("stopped", self.stop.reason)
-        if self._saved_at != (progress.epoch, progress.batch):
+        if not self._saver.saved(progress):
             self._save(best=self._improved_at == progress.step)
         return ending
 
-    def _save(self, best: bool = False) -> str | None:
+    def _save(self, best: bool = False) -> None:
         """Save a checkpoint. What can't be written is an alert: training is worth more than one save.
-
-        Returns:
-            Why it could not be written; None if it was.
 
         Raises:
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
-        progress = self.progress
-        self._ready.check_weights(progress.step)
-        begin = time.perf_counter()
         try:
-            # The record must reach the disk first: the checkpoint says how much of it is valid.
-            self.writer.sync()
-            entry = checkpoint.save_checkpoint(
-                self.writer.layout,
-                progress.epoch,
-                progress.batch,
-                weights=checkpoint.model_state(self._ready.evaluated_model),
-                trainer_state=self._trainer_state(),
-                hparams=self.hparams.model_dump(mode="json"),
-                metrics=self.metrics,
-                step=progress.step,
-                time=time.time(),
-                best=best,
-                keep=self.hparams.keep_checkpoints,
-            )
-        except (OSError, TrainerError) as error:
-            self._alert("error", "checkpoint not saved", str(error))
-            return str(error)
-        self._last_save = self._clock()
-        self._saved_at = (progress.epoch, progress.batch)
-        place = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
-        cost = {"size": entry["size"], "seconds": time.perf_counter() - begin}
-        self.writer.event("checkpoint", **place, path=self._model_path(entry["tag"]), best=best, **cost)
-        return None
+            self._saver.save(self._ready, self.progress, self.metrics, self._trainer_state, best)
+        except FileError as error:
+            self._alert("error", error.title, error.message)
 
     def _save_what_is_left(self) -> None:
         """Save on the way out of a failure, which must stay the error that is told."""
@@ -513,7 +470,7 @@ class Experiment:
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
             self._meter.load_state_dict(state["meter"])
-        self._saved_at = (self.progress.epoch, self.progress.batch)
+        self._saver.place = (self.progress.epoch, self.progress.batch)
 
     # ------------------------------------------------------------------ small helpers
 
@@ -533,10 +490,6 @@ class Experiment:
 
     def _alert(self, level: str, title: str, message: str) -> None:
         self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
-
-    def _model_path(self, tag: str) -> str:
-        layout = self.writer.layout
-        return str(layout.model_file(tag).relative_to(layout.root))
 
     def _seconds(self) -> float:
         return self.progress.seconds + self._clock() - self._began

@@ -170,6 +170,7 @@ def launch(
     if log is None and outcome.__cause__ is not None:
         log = _keep_traceback(writer.layout.console_log, outcome.__cause__)
     if log is not None:
+        outcome.log = log
         outcome.message = f"{outcome.message}\nlog: {log}".lstrip()
     raise outcome
 
@@ -281,14 +282,11 @@ def _train(
 
 def _ended(writer: RunWriter, task: Task, outcome: Result | TrainerError) -> dict[str, str]:
     """What a command that runs after the end is told, by name."""
-    failed = isinstance(outcome, TrainerError)
-    return {
-        "RUN_ID": writer.run_id,
-        "TASK": task.name,
-        "STATUS": "failed" if failed else outcome.status,
-        "REASON": str(outcome) if failed else outcome.reason,
-        "EXIT_CODE": str(int(outcome.exit_code)),
-    }
+    status, reason = (
+        (outcome.status, outcome.reason) if isinstance(outcome, Result) else ("failed", str(outcome))
+    )
+    named = {"RUN_ID": writer.run_id, "TASK": task.name, "STATUS": status, "REASON": reason}
+    return {**named, "EXIT_CODE": str(int(outcome.exit_code))}
 
 
 def _keep_traceback(path: Path, error: BaseException) -> Path | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
+
+from tui_trainer.errors import UsageError, did_you_mean
 
 
 class Monitor:
@@ -64,3 +67,18 @@ class Monitor:
                 int(state["epoch"]),
                 int(state["waited"]),
             )
+
+
+def no_such_metric(metric: str, shown: Iterable[str]) -> UsageError:
+    """The error for a monitored metric that the task does not have.
+
+    Args:
+        metric: its full name.
+        shown: full names of those it has.
+    """
+    known = sorted(shown)
+    return UsageError(
+        "wrong hparams",
+        f'monitor: this task has no metric "{metric}"{did_you_mean(metric, known)}',
+        f"metrics: {', '.join(known)}",
+    )

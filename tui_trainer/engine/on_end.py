@@ -17,10 +17,10 @@ PATIENCE_S = 60.0
 def run_on_end(
     command: str, layout: RunLayout, facts: Mapping[str, str], patience_s: float = PATIENCE_S
 ) -> None:
-    """Run a shell command after a run, with TUI_TRAIN_RUN_DIR and each fact as TUI_TRAIN_<NAME> in its environment.
+    """Run a shell command with TUI_TRAIN_RUN_DIR, and each fact as TUI_TRAIN_<NAME>, in its environment.
 
-    Its output goes to the run's console.log, and what goes wrong with it is a line on stderr: how the run ended
-    is not changed by it. It has a session of its own, and one that takes too long is left alone.
+    Its output goes to the run's console.log, and what goes wrong with it is a line on stderr: it changes
+    nothing about how the run ended. It has a session of its own, and one that takes too long is left alone.
 
     Args:
         command: for the shell.
@@ -29,7 +29,10 @@ def run_on_end(
         patience_s: how long it is waited for.
     """
     told = {"RUN_DIR": str(layout.root.absolute()), **facts}
-    environment = {**os.environ, **{f"TUI_TRAIN_{name}": text.replace("\0", "") for name, text in told.items()}}
+    environment = {
+        **os.environ,
+        **{f"TUI_TRAIN_{name}": text.replace("\0", "") for name, text in told.items()},
+    }
     log = None
     with suppress(OSError):
         log = open(layout.console_log, "ab")

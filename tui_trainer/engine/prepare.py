@@ -19,11 +19,11 @@ from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import Splits, build_loaders, raw_splits
 from tui_trainer.engine.device import check_precision, choose_device
 from tui_trainer.engine.meter import Meter
-from tui_trainer.engine.monitor import Monitor
+from tui_trainer.engine.monitor import Monitor, no_such_metric
 from tui_trainer.engine.optim import build_optimizer, build_schedule
 from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.update import Forward, Updater
-from tui_trainer.errors import TrainerError, UsageError, did_you_mean
+from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.runs.directions import better_direction
 
 if TYPE_CHECKING:
@@ -165,12 +165,7 @@ def build_monitor(task: Task, hparams: Hparams, splits: list[str], names: set[st
         )
     known = {metric.partition("/")[2] for metric in names}
     if known and name not in known:
-        shown = sorted(f"{split}/{name}" for name in known)
-        raise UsageError(
-            "wrong hparams",
-            f'monitor: this task has no metric "{metric}"{did_you_mean(metric, shown)}',
-            f"metrics: {', '.join(shown)}",
-        )
+        raise no_such_metric(metric, [f"{split}/{name}" for name in known])
     mode = hparams.monitor_mode
     if mode == "auto":
         mode = task.directions.get(name) or better_direction(metric)  # type: ignore[assignment]

@@ -106,19 +106,20 @@ def _best(state: RunState, metric: str) -> str:
 
 def resume_command(state: RunState, layout: RunLayout) -> str:
     """The command that goes on with a run; for a finished one with the flag that gives it more to do."""
-    return f"tui-train --resume {run_word(layout)}{_more(state)}"
+    return " ".join(["tui-train", "--resume", run_word(layout), *more_words(state)])
 
 
-def _more(state: RunState) -> str:
+def more_words(state: RunState) -> list[str]:
+    """The flag that gives a finished run more to do, twice of what ended it; nothing for any other run."""
     if state.status != "finished":
-        return ""
+        return []
     ended_by = state.reason.partition(" ")[0]
     hparams: Mapping[str, object] = state.hparams
     flag = ended_by if ended_by in ("max_steps", "max_minutes") else "epochs"
     limit = hparams.get(flag)
     if not isinstance(limit, (int, float)) or isinstance(limit, bool):
         limit = state.epoch
-    return f" --{flag} {2 * limit:g}" if isinstance(limit, float) else f" --{flag} {2 * limit}"
+    return [f"--{flag}", f"{2 * limit:g}" if isinstance(limit, float) else f"{2 * limit}"]
 
 
 def run_word(layout: RunLayout) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tui_trainer.headless.closing import closing_lines
+from tui_trainer.headless.control_words import control_text
 from tui_trainer.headless.thinning import Allowance, shows_epoch
 from tui_trainer.headless.words import (
     clean,
@@ -169,9 +170,8 @@ class Story:
         return [Line(f"{name}:", "text"), *(Line(f"  {line}".rstrip(), "text") for line in lines)]
 
     def _control(self, event: Event) -> list[Line]:
-        value = "" if event.get("value") is None else f" {event['value']}"
         by = f", asked by {event['requested_by']}" if event.get("requested_by") else ""
-        return [Line(one_line(f"{event.get('action')}{value} at step {self.state.step:,}{by}"), "note")]
+        return [Line(one_line(f"{control_text(event)}{by}"), "note")]
 
 
 def measured(event: Event) -> dict[str, float]:

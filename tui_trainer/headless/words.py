@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def duration(value: float) -> str:
     if days:
         return f"{days}d {hour:02}:{minute:02}:{second:02}"
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units: `540.2 kB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def age(then: float | None, now: float | None = None) -> str:
+    """How long ago a unix time was, in one unit: `3 min ago`; a dash for none."""
+    if then is None:
+        return "–"
+    past = max(0.0, (time.time() if now is None else now) - then)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if past >= length:
+            return f"{past // length:.0f} {unit} ago"
+    return f"{past:.0f} s ago"
 
 
 def eta(value: float | None) -> str:

@@ -19,7 +19,7 @@ def claim_new(layout: RunLayout) -> FileLock:
         UsageError: the folder holds a run already, or another process is using it.
         FileError: the folder can't be written.
     """
-    _refuse_taken(layout)
+    refuse_taken(layout)
     try:
         for folder in (layout.root, layout.checkpoints, layout.control):
             folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def claim_new(layout: RunLayout) -> FileLock:
         raise unwritable(layout, error) from error
     lock = _lock(layout)
     try:
-        _refuse_taken(layout)
+        refuse_taken(layout)
     except UsageError:
         lock.release()
         raise
@@ -95,7 +95,12 @@ def _lock(layout: RunLayout) -> FileLock:
         raise unwritable(layout, error) from error
 
 
-def _refuse_taken(layout: RunLayout) -> None:
+def refuse_taken(layout: RunLayout) -> None:
+    """Refuse a folder for a new run that holds one already.
+
+    Raises:
+        UsageError: says what is in the way.
+    """
     if layout.run_json.exists():
         refuse_live(layout)
         message = f"{layout.root} already holds a run"
@@ -109,7 +114,7 @@ def _refuse_taken(layout: RunLayout) -> None:
 def in_use(layout: RunLayout, owner: dict[str, Any]) -> UsageError:
     """The error that names who holds a run."""
     who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}" if owner else "another process"
-    hint = "tui-train show tells how it stands; wait until it has ended"
+    hint = f"tui-train show {layout.root.name} tells how it stands, tui-train stop {layout.root.name} ends it"
     return UsageError("run is in use", f"{layout.root} is held by {who}", hint)
 
 

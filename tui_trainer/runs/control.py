@@ -29,7 +29,7 @@ from tui_trainer.runs.index import summarise
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import RunReader
-from tui_trainer.runs.state import SILENT_S
+from tui_trainer.runs.state import ENDED, SILENT_S
 
 Clock = Callable[[], float]
 Refuse = Callable[[str, str], None]
@@ -70,8 +70,8 @@ class Outcome:
     """How a request stands.
 
     Attributes:
-        status: waiting (the trainer has not seen it), acknowledged (it has, and carries it out at the next step
-            boundary), done, or refused.
+        status: waiting (the trainer has not seen it), acknowledged (it has, and carries it out at the next
+            step boundary), done, or refused.
         event: the `control` event; None before. Its `error` says why a request was refused.
     """
 
@@ -106,7 +106,11 @@ def send(
         )
     now = clock()
     request = Request(
-        f"{int(now * 1e9):019}-{os.getpid()}-{secrets.token_hex(4)}", action, value, requested_by or whoami(), now
+        f"{int(now * 1e9):019}-{os.getpid()}-{secrets.token_hex(4)}",
+        action,
+        value,
+        requested_by or whoami(),
+        now,
     )
     content = {key: getattr(request, key) for key in ("action", "value", "requested_by", "time")}
     try:
@@ -114,15 +118,19 @@ def send(
         files.create_only(layout.control / f"{request.id}.json", json.dumps(content).encode() + b"\n")
     except OSError as error:
         message = f"{error.filename or layout.control}: {error.strerror or error}"
-        raise FileError("request can't be written", message, "only who may write to a run can control it") from error
+        raise FileError(
+            "request can't be written", message, "only who may write to a run can control it"
+        ) from error
     return request
 
 
 def is_live(layout: RunLayout) -> bool:
-    """Whether a process of this machine trains a run, or one of another machine did a minute ago."""
+    """Whether a process of this machine trains a run, or one of another did within the last minute."""
     reader = RunReader(layout.root)
     liveness = reader.liveness()
-    return liveness == "live" or (liveness == "remote" and reader.heartbeat_age_s() <= SILENT_S)
+    if liveness == "remote":
+        return reader.run().get("status") not in ENDED and reader.heartbeat_age_s() <= SILENT_S
+    return liveness == "live"
 
 
 def whoami() -> str:
@@ -147,7 +155,9 @@ def waiting(layout: RunLayout) -> list[Request]:
     return requests
 
 
-def take(layout: RunLayout, refuse: Refuse = lambda name, why: None, clock: Clock = time.time) -> list[Request]:
+def take(
+    layout: RunLayout, refuse: Refuse = lambda name, why: None, clock: Clock = time.time
+) -> list[Request]:
     """Take requests out of the folder, oldest first. For the trainer.
 
     What is no request is removed too, and reported. Temporary files of writers are left alone.

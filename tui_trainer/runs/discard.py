@@ -26,14 +26,24 @@ def write_log(folder: Path, name: str, text: str) -> Path:
     return log
 
 
+def record_files(layout: RunLayout) -> list[Path]:
+    """The files of a record outside of its folders, run.json first."""
+    named = (layout.run_json, layout.hparams_json, layout.events, layout.steps, layout.steps_header)
+    return [*named, layout.console_log, layout.lock]
+
+
+def record_folders(layout: RunLayout) -> list[Path]:
+    """The folders of a record, which belong to it with all that is in them."""
+    return [layout.checkpoints, layout.control, layout.task_source, layout.root / "media"]
+
+
 def delete_record(layout: RunLayout) -> None:
     """Delete the files of a run, and its folder unless something else lies in it."""
-    files = (layout.hparams_json, layout.events, layout.steps, layout.steps_header, layout.console_log)
     # run.json first: from then on the folder is no run, whatever stops the rest.
-    for path in (layout.run_json, *files, layout.lock):
+    for path in record_files(layout):
         with suppress(OSError):
             path.unlink()
-    for folder in (layout.checkpoints, layout.control, layout.task_source):
+    for folder in record_folders(layout):
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         layout.root.rmdir()

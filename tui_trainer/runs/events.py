@@ -9,7 +9,7 @@
 | evaluation | epoch, step, metrics, best, improved; an evaluation that is not at an epoch's end |
 | epoch_end  | epoch (from 1), step, metrics {"train/loss": …, "test/loss": …, …}, lr, seconds (with its evaluation), samples_per_s, best {metric, value, epoch}, improved (bool) |
 | checkpoint | epoch, batch, step, path (relative to the run directory), best (bool), size (bytes), seconds |
-| control    | action, value, requested_by, step at which it took effect |
+| control    | action, value, requested_by, request (id), step at which it took effect; set: old; save: path; pause, unpause: elapsed; error (refused: nothing else happened) |
 | system     | device and host load, at most one a second |
 | log        | name, epoch, step, and text or image (a file, relative to the run directory) |
 | alert      | level, title, message, hint, step, fatal (the run ends by it) |

@@ -89,7 +89,8 @@ class Builder:
     def _run_resume(self, event: Event) -> None:
         self._facts(event)
         values = self._values
-        values |= {"status": "running", "reason": "", "ended": None, "phase": ""}
+        values |= {"status": "running", "reason": "", "stopping": "", "ended": None}
+        self._no_phase()
         values["resumes"] += 1
         step, epoch = _count(event.get("step")), _count(event.get("epoch"))
         if step is not None:
@@ -130,16 +131,19 @@ class Builder:
     def _phase(self, event: Event) -> None:
         name = str(event.get("name", ""))
         if "seconds" not in event:
-            self._values["phase"] = name
+            self._values |= {"phase": name, "phase_began": _time(event)}
             return
         self._phases[name] = as_number(event["seconds"])
         if self._values["phase"] == name:
-            self._values["phase"] = ""
+            self._no_phase()
+
+    def _no_phase(self) -> None:
+        self._values |= {"phase": "", "phase_began": None}
 
     def _epoch_start(self, event: Event) -> None:
         epoch = _count(event.get("epoch"))
         self._values["current_epoch"] = self._values["epoch"] + 1 if epoch is None else epoch
-        self._values["phase"] = ""
+        self._no_phase()
         self._going(event)
 
     def _evaluation(self, event: Event) -> None:
@@ -155,7 +159,7 @@ class Builder:
         if epoch is None:
             epoch = values["epoch"] + 1
         values["epoch"] = values["current_epoch"] = epoch
-        values["phase"] = ""
+        self._no_phase()
         metrics = _metrics(event)
         self._measured(metrics, epoch)
         self._take_best(event)
@@ -200,13 +204,16 @@ class Builder:
     def _control(self, event: Event) -> None:
         self._stepped(event)
         self._controls.append(event)
-        action = event.get("action")
-        if self._values["status"] in ENDED:
+        self._take_elapsed(event)
+        values, action = self._values, event.get("action")
+        if values["status"] in ENDED or "error" in event:
             return
         if action == "pause":
-            self._values["status"] = "paused"
+            values["status"] = "paused"
         elif action in ("unpause", "resume"):
-            self._values["status"] = "running"
+            values["status"] = "running"
+        elif action == "stop" and values["stopping"] != "now":
+            values["stopping"] = "epoch_end" if event.get("value") == "epoch_end" else "now"
 
     def _system(self, event: Event) -> None:
         self._values["system"] = event
@@ -224,7 +231,9 @@ class Builder:
         status = str(event.get("status"))
         values = self._values
         values["status"] = status if status in ENDED else "unknown"
-        values |= {"reason": str(event.get("reason") or ""), "ended": _time(event), "phase": ""}
+        values |= {"reason": str(event.get("reason") or ""), "ended": _time(event)}
+        values["stopping"] = ""
+        self._no_phase()
         steps, epochs = _count(event.get("steps")), _count(event.get("epochs"))
         values["step"] = values["step"] if steps is None else steps
         values["epoch"] = values["epoch"] if epochs is None else epochs

@@ -32,12 +32,18 @@ def summarise(root: Path, clock: Callable[[], float] = time.time) -> dict[str, A
         clock: source of unix seconds, for the duration of a run that goes on.
 
     Returns:
-        run_id, name, run_dir, task, status, epoch, step, best ({metric, value, epoch} or None), and created
-        (unix seconds or None), duration_s (or None), epochs, device, pinned, reason.
+        run_id, name, run_dir, task, status, epoch, step, best ({metric, value, epoch} or None), and metrics (the
+        latest values), created (unix seconds or None), duration_s (or None), epochs, device, pinned, reason.
     """
     reader = RunReader(root, clock)
-    run = reader.run()
-    hparams = reader.hparams()
+    return summarise_run(reader, reader.run(), reader.hparams(), clock)
+
+
+def summarise_run(
+    reader: RunReader, run: dict[str, Any], hparams: dict[str, Any], clock: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """As `summarise`, for a caller that has read run.json and hparams.json already."""
+    root = reader.layout.root
     # Before the events: a process found dead can't have added any after them.
     status, reason = _status(run, reader)
     seen = _latest(root)
@@ -63,8 +69,9 @@ def summarise(root: Path, clock: Callable[[], float] = time.time) -> dict[str, A
         "epoch": seen["epoch"],
         "step": step,
         "best": seen["best"],
+        "metrics": seen["metrics"],
         "created": created,
-        "duration_s": _duration(seen, created, last, status in ACTIVE),
+        "duration_s": _duration(seen, created, last, status in ACTIVE and status != "paused"),
         "epochs": _whole(hparams.get("epochs")),
         "device": str(run.get("device") or hparams.get("device") or ""),
         "pinned": run.get("pinned") is True,
@@ -228,6 +235,7 @@ def _latest(root: Path) -> dict[str, Any]:
             found.setdefault("reason", str(event.get("reason") or ""))
         elif name == "run_resume":
             found.setdefault("status", "running")
+            found.setdefault("paused", False)
         elif name == "control" and event.get("action") in _PAUSES:
             found.setdefault("paused", event["action"] == "pause")
         if name in _GOING:
@@ -240,7 +248,11 @@ def _latest(root: Path) -> dict[str, Any]:
             found.setdefault("elapsed_at", _seconds(event.get("time")))
         if isinstance(event.get("best"), dict):
             found.setdefault("best", event["best"] | {"value": as_number(event["best"].get("value"))})
-        if name in ("epoch_end", "run_end", "run_start") or ("best" in found and "epoch" in found):
+        if name in _MEASURED and isinstance(event.get("metrics"), dict):
+            earlier = {str(metric): as_number(value) for metric, value in event["metrics"].items()}
+            found["metrics"] = earlier | found.get("metrics", {})
+        # Before the first epoch's end there is nothing to find but a long way back.
+        if name in ("epoch_end", "run_start") or (name == "run_end" and not found.get("epoch")):
             break
     return _NOTHING | found
 
@@ -249,6 +261,7 @@ _NOTHING = {
     "epoch": 0,
     "step": 0,
     "best": None,
+    "metrics": {},
     "time": None,
     "status": "",
     "reason": "",
@@ -262,6 +275,7 @@ _STEP_OF = dict.fromkeys(
     ("epoch_start", "epoch_end", "evaluation", "checkpoint", "control", "run_resume"), "step"
 ) | {"run_end": "steps"}
 _GOING = ("epoch_start", "evaluation", "epoch_end", "run_resume")
+_MEASURED = ("epoch_end", "evaluation")
 _PAUSES = ("pause", "unpause", "resume")
 _SKIPPED = (b'{"event":"system"', b'{"event":"log"', b'{"event":"phase"')
 

@@ -89,6 +89,7 @@ class RunState:
         task: as it was named at the start.
         status: starting, running, paused, finished, stopped, failed, crashed or unknown.
         reason: why it ended; empty before.
+        stopping: "now" or "epoch_end" from when a request to stop so was heard to the end; else empty.
         epoch: finished epochs.
         current_epoch: the epoch in training, from 1; equal to `epoch` between epochs, 0 before the first.
         epochs: epochs asked for; 0 where unknown.
@@ -110,6 +111,7 @@ class RunState:
         history: finished epochs, oldest first.
         lr: the latest step size; NaN where it isn't known.
         phase: what it is busy with (loading data, evaluating); empty while it trains.
+        phase_began: unix seconds of its begin; None outside of a phase.
         phases: seconds of each phase that is over.
         system: the latest `system` event.
         row: the latest row of the step series.
@@ -131,6 +133,7 @@ class RunState:
     task: str = ""
     status: str = "starting"
     reason: str = ""
+    stopping: str = ""
     epoch: int = 0
     current_epoch: int = 0
     epochs: int = 0
@@ -152,6 +155,7 @@ class RunState:
     history: tuple[EpochSummary, ...] = ()
     lr: float = float("nan")
     phase: str = ""
+    phase_began: float | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
     system: Mapping[str, Any] = field(default_factory=dict)
     row: Mapping[str, float] = field(default_factory=dict)

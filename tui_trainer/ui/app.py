@@ -16,9 +16,10 @@ from tui_trainer.headless.words import one_line
 from tui_trainer.runs import control
 from tui_trainer.runs.layout import RunLayout, create_run_dir
 from tui_trainer.runs.state import ACTIVE
-from tui_trainer.ui import theme
+from tui_trainer.ui import replies, theme
 from tui_trainer.ui.announce import Announcer
 from tui_trainer.ui.ascii import AsciiFilter
+from tui_trainer.ui.catalogue import Catalogue
 from tui_trainer.ui.dialogs.message import ErrorDialog
 from tui_trainer.ui.dialogs.quit import QuitDialog
 from tui_trainer.ui.keys import bindings
@@ -35,6 +36,7 @@ from tui_trainer.ui.screens.setup import SetupScreen
 from tui_trainer.ui.settings import Settings
 from tui_trainer.ui.terminal import listen_to_signals
 from tui_trainer.ui.training import PlanLike, Training
+from tui_trainer.ui.widgets.topbar import TopBar
 
 SCREENS: dict[str, Callable[[], Page]] = {
     "setup": SetupScreen,
@@ -56,6 +58,7 @@ class TrainerApp(App[Leaving]):
         training: the run of this process, also after its end; None before the first.
         view: the run that Live shows; None without one.
         baseline: a run drawn dim behind it; None without one.
+        catalogue: what the runs folder holds.
     """
 
     TITLE = "tui-trainer"
@@ -75,12 +78,14 @@ class TrainerApp(App[Leaving]):
         settings: Settings | None = None,
         background: str | None = None,
     ) -> None:
+        replies.install()
         super().__init__()
         self.options = options
         self.settings = settings or Settings(None)
         self.training: Training | None = None
         self.view: RunView | None = RunView(options.run) if options.run is not None else None
         self.baseline: RunView | None = None
+        self.catalogue = Catalogue(options.runs_dir, lambda: self.call_soon(self._catalogue_changed))
         self.pace = Pace()
         self._make_plan = make_plan
         self._announcer = Announcer(self.settings)
@@ -115,8 +120,8 @@ class TrainerApp(App[Leaving]):
 
     @property
     def page(self) -> Page | None:
-        """The page on top, or the one below a dialog."""
-        return next((s for s in reversed(self.screen_stack) if isinstance(s, Page)), None)
+        """The page on top, or the one below a dialog; None before it has its widgets."""
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, Page) and s.is_mounted), None)
 
     @property
     def live(self) -> bool:
@@ -149,7 +154,7 @@ class TrainerApp(App[Leaving]):
         """The right end of the top bar: which run is shown, or what this machine could do."""
         page = self.page
         if page is not None:
-            page.query_one("TopBar").status = self._status()  # type: ignore[attr-defined]
+            page.query_one(TopBar).status = self._status()
 
     def _status(self) -> str:
         if self.view is None or not self.view.state.run_id:
@@ -259,6 +264,13 @@ class TrainerApp(App[Leaving]):
     def show_error(self, error: TrainerError, log: Path | None = None) -> None:
         """Open the dialog that says what went wrong."""
         self.push_screen(ErrorDialog(error, log))
+
+    def _catalogue_changed(self) -> None:
+        if self.page is not None:
+            self.page.tick()
+
+    def on_unmount(self) -> None:
+        self.catalogue.close()
 
     # ------------------------------------------------------------------ the run of this process
 

@@ -30,6 +30,7 @@ class RunView:
         state: as of the latest refresh.
         series: the step series, in bounded memory.
         console: the newest lines of console.log.
+        console_count: how many lines were read so far.
         requests: control requests that the trainer has not taken yet.
         loaded: whether the step series has caught up with the file.
     """
@@ -42,6 +43,7 @@ class RunView:
         self.series = StepSeries(self.reader)
         self.requests: list[Request] = []
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+        self.console_count = 0
         self.loaded = False
         self._console = _Tail(self.layout.console_log)
         self._generation = self._follower.generation
@@ -65,7 +67,9 @@ class RunView:
         self.series.append(rows)
         self.loaded = len(rows) < CHUNK
         self.requests = waiting(self.layout)
-        self.console.extend(self._console.lines())
+        lines = self._console.lines()
+        self.console.extend(lines)
+        self.console_count += len(lines)
 
 
 class _Tail:

@@ -68,7 +68,11 @@ class _Bins:
     def empty(cls, columns: int, groups: int) -> _Bins:
         shape = (columns, groups)
         return cls(
-            np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape, np.int64), np.empty(shape, bool)
+            np.empty(shape),
+            np.empty(shape),
+            np.empty(shape),
+            np.empty(shape, np.int64),
+            np.empty(shape, bool),
         )
 
     def __getitem__(self, groups: slice) -> _Bins:

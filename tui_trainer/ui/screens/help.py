@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -29,20 +30,22 @@ class HelpScreen(ModalScreen[None]):
         with Vertical(classes="dialog help"):
             yield Static(Text(f"Keys of {PLACES[self._where]}"), classes="dialog--title")
             with VerticalScroll(classes="dialog--body"):
-                yield Static(help_text(self._where), id="keys")
+                yield Static(help_table(self._where), id="keys")
             yield Static(Text("esc close   ↑ ↓ scroll"), classes="dialog--keys")
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
 
 
-def help_text(where: str) -> Text:
-    """Keys and sentences in two columns."""
-    text = Text()
+def help_table(where: str) -> Table:
+    """Keys and sentences in two columns: those of a place, then those that hold everywhere."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="bold", no_wrap=True)
+    table.add_column()
     for place in dict.fromkeys((where, "app")):
         if place != where:
-            text.append(f"\n{PLACES[place]}\n", "bold")
+            table.add_row("", "")
+            table.add_row("", Text(PLACES[place], "bold"))
         for key in keys_of(place):
-            text.append(f"{key.display:>14}  ", "bold")
-            text.append(f"{key.help}\n")
-    return text
+            table.add_row(key.display, key.help)
+    return table

@@ -51,7 +51,10 @@ class KeyBar(Widget):
         for key in [*shown, *always]:
             begin = cell_len(text.plain)
             on = self._applies(key)
-            text.append(key.display.split(" ")[0], self.get_component_rich_style("keybar--key" if on else "keybar--off"))
+            text.append(
+                key.display.split(" ")[0],
+                self.get_component_rich_style("keybar--key" if on else "keybar--off"),
+            )
             label = f" {key.label}{_APART}"
             text.append(label, "" if on else self.get_component_rich_style("keybar--off"))
             self._spans.append((begin, cell_len(text.plain), key))
@@ -61,6 +64,10 @@ class KeyBar(Widget):
         return cell_len(key.display.split(" ")[0]) + 1 + cell_len(key.label) + len(_APART)
 
     def _applies(self, key: Key) -> bool:
+        focused = self.screen.focused
+        if focused is not None and len(key.display) == 1 and focused.check_consume_key(key.display, key.display):
+            # Here it would be typed.
+            return False
         node = self.app if key.where == "app" else self.screen
         return node.check_action(key.action.partition("(")[0], ()) is True
 

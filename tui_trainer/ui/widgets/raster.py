@@ -39,7 +39,9 @@ class Marker:
 
 def _braille() -> NDArray[np.uint32]:
     bits = (0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80)
-    glyphs = [0x2800 + sum(bit for k, bit in enumerate(bits) if pattern << k & 0x80) for pattern in range(256)]
+    glyphs = [
+        0x2800 + sum(bit for k, bit in enumerate(bits) if pattern << k & 0x80) for pattern in range(256)
+    ]
     return np.array([ord(" "), *glyphs[1:]], np.uint32)
 
 
@@ -81,7 +83,8 @@ class Raster:
     Attributes:
         glyphs: code points.
         owners: index of the curve whose colour a cell takes, −1 for an empty cell. Where curves share a cell,
-            the dots of all are lit, in the colour of the last.
+            the dots of all are lit, in the colour of the last; but a cell that a broad curve fills shows
+            only the one that crosses it.
     """
 
     glyphs: NDArray[np.uint32]
@@ -97,12 +100,13 @@ def rasterize(curves: Sequence[Points], width: int, height: int, marker: MarkerN
     form = MARKERS[marker]
     patterns = np.zeros((height, width), np.uint8)
     owners = np.full((height, width), -1, np.int16)
+    full = 0xFF00 >> form.across * form.down & 0xFF
     # What stands behind comes first: it may only take cells that are still empty at the end.
     for number in sorted(range(len(curves)), key=lambda k: not curves[k].behind):
         drawn = _patterns(curves[number], width, height, form)
         inked = drawn > 0
         if not curves[number].behind:
-            patterns[inked & _are_behind(owners, curves)] = 0
+            patterns[inked & ((patterns == full) | _are_behind(owners, curves))] = 0
         patterns |= drawn
         owners[inked] = number
     return Raster(form.glyphs[patterns], owners)
@@ -131,37 +135,38 @@ def extents(curve: Points, columns: int, rows: int) -> tuple[Floats, Floats]:
     Returns:
         Whole numbers of shape (columns,); NaN where nothing is lit. They may lie outside the canvas.
     """
-    nothing = np.full(columns, np.nan)
     with np.errstate(all="ignore"):
         column = np.rint(curve.x * (columns - 1))
         above, below, middle = ((1.0 - y) * (rows - 1) for y in (curve.high, curve.low, curve.mean))
     shown = np.isfinite(column) & np.isfinite(above) & np.isfinite(below)
     joined = shown & np.isfinite(middle)
-    top, bottom = _joins(
-        column[joined],
-        np.clip(middle[joined], -_FAR, _FAR),
-        None if joined.all() else np.cumsum(~joined)[joined],
-        columns,
-    )
+    if joined.all():
+        top, bottom = _joins(column, middle, None, columns)
+    else:
+        top, bottom = _joins(
+            column[joined], middle[joined], np.cumsum(~joined, dtype=np.int64)[joined], columns
+        )
     shown &= (column >= 0) & (column < columns)
-    if not shown.any():
-        return (top, bottom) if len(column) else (nothing, nothing)
     if not shown.all():
         column, above, below = column[shown], above[shown], below[shown]
-    starts = _starts(column)
-    at = column[starts].astype(np.intp)
-    top[at] = np.fmin(top[at], np.rint(np.minimum.reduceat(above, starts)))
-    bottom[at] = np.fmax(bottom[at], np.rint(np.maximum.reduceat(below, starts)))
+    if len(column):
+        starts = _starts(column)
+        at = column[starts].astype(np.intp)
+        top[at] = np.fmin(top[at], np.rint(np.minimum.reduceat(above, starts)))
+        bottom[at] = np.fmax(bottom[at], np.rint(np.maximum.reduceat(below, starts)))
     return top, bottom
 
 
 def _starts(column: Floats) -> NDArray[np.intp]:
     """Where each run of equal columns begins."""
-    return np.flatnonzero(np.concatenate(([True], column[1:] != column[:-1])))
+    new = np.empty(len(column), bool)
+    new[:1] = True
+    np.not_equal(column[1:], column[:-1], out=new[1:])
+    return np.flatnonzero(new)
 
 
 def _joins(
-    column: Floats, middle: Floats, segment: NDArray[np.intp] | None, columns: int
+    column: Floats, middle: Floats, segment: NDArray[np.int64] | None, columns: int
 ) -> tuple[Floats, Floats]:
     """First and last row of the lines between points in different columns, in each column of dots.
 
@@ -176,10 +181,10 @@ def _joins(
     starts = _starts(column)
     ends = np.append(starts[1:], len(column)) - 1
     at = column[starts]
-    knots, values = np.repeat(at, 2), np.column_stack((middle[starts], middle[ends])).ravel()
+    values = np.clip(np.column_stack((middle[starts], middle[ends])).ravel(), -_FAR, _FAR)
     # The line's height on the border between two columns: both light the dots up to it, so they touch.
     borders = np.arange(columns + 1) - 0.5
-    heights = np.interp(borders, knots, values, np.nan, np.nan)
+    heights = np.interp(borders, np.repeat(at, 2), values, np.nan, np.nan)
     if segment is not None:
         before = np.searchsorted(at, borders, "right") - 1
         inside = (before >= 0) & (before < len(at) - 1)

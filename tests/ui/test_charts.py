@@ -1,0 +1,147 @@
+"""Which charts a run has, and what is on them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.ui.recorded import Recorder, finished
+from tui_trainer.runs.layout import RunLayout
+from tui_trainer.ui.charts import ChartData, Line, XAxis, chart_data, chart_names, compare_data
+from tui_trainer.ui.run_view import RunView
+
+
+def view_of(layout: RunLayout) -> RunView:
+    view = RunView(layout.root)
+    view.refresh()
+    return view
+
+
+def line(data: ChartData, role: str) -> Line:
+    return next(line for line in data.lines if line.role == role)
+
+
+def test_the_monitored_metric_comes_first_and_the_rates_last(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a").start(monitor="test/accuracy")
+    recorder.end_epoch(fid=3.0)
+    assert chart_names(view_of(recorder.end())) == ["accuracy", "loss", "fid", "lr", "samples_per_s"]
+
+
+def test_a_run_without_anything_has_a_chart_that_says_what_it_waits_for(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a").start()
+    view = view_of(recorder.layout)
+    assert chart_names(view) == ["loss"]
+    assert chart_data(view, "loss").waiting == "waiting for the first step"
+    recorder.event("phase", name="building the model")
+    view.refresh()
+    assert chart_data(view, "loss").waiting == "waiting for the first step (building the model)"
+    recorder.end("stopped", "by request")
+    view.refresh()
+    assert chart_data(view, "loss").waiting == "this run recorded no loss"
+
+
+def test_the_title_tells_latest_and_best_values(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a").start()
+    for loss in (0.5, 0.25, 0.75):
+        recorder.end_epoch(**{"test/loss": loss})
+    data = chart_data(view_of(recorder.end()), "loss")
+    assert data.title == f"loss  train {recorder.loss(30):.4f}  test 0.7500  ▼ best 0.2500 @ep2"
+    assert data.best == (20.0, 0.25)
+    assert data.waiting == ""
+
+
+@pytest.mark.parametrize(
+    ("x_axis", "train", "test"),
+    [("step", (1, 30), [10, 20, 30]), ("epoch", (0.1, 3), [1, 2, 3]), ("time", (0.1, 3.0), [1, 2, 3])],
+)
+def test_rows_and_measurements_share_an_axis(
+    tmp_path: Path, x_axis: XAxis, train: tuple[float, float], test: list[float]
+) -> None:
+    data = chart_data(view_of(finished(tmp_path / "a")), "accuracy", x_axis)
+    rows, measured = line(data, "train"), line(data, "test")
+    assert (len(rows.x), rows.sparse, measured.sparse) == (30, False, True)
+    np.testing.assert_allclose([rows.x[0], rows.x[-1]], train, atol=1e-5)
+    np.testing.assert_allclose(measured.x, test, atol=1e-5)
+
+
+def test_training_rows_carry_the_range_of_their_steps(tmp_path: Path) -> None:
+    rows = line(chart_data(view_of(finished(tmp_path / "a")), "loss"), "train")
+    np.testing.assert_allclose(rows.low, 0.9 * rows.mean)
+    np.testing.assert_allclose(rows.high, 1.1 * rows.mean)
+
+
+def test_values_that_are_not_finite_are_marked(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a").start()
+    for loss in (0.5, math.nan, 0.75):
+        recorder.end_epoch(**{"test/loss": loss})
+    test = line(chart_data(view_of(recorder.end()), "loss"), "test")
+    assert test.nonfinite.tolist() == [False, True, False]
+    assert np.isnan(test.mean).tolist() == [False, True, False]
+
+
+def test_without_rows_training_is_drawn_from_its_epochs(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a").start()
+    recorder.train(10, rows=False)
+    recorder.end_epoch()
+    data = chart_data(view_of(recorder.end()), "loss")
+    assert line(data, "train").sparse
+    assert line(data, "train").x.tolist()[0] == 10
+
+
+@pytest.mark.parametrize(("x_axis", "place"), [("step", 5.0), ("epoch", 0.5), ("time", 0.5)])
+def test_changes_of_the_learning_rate_are_marked_where_they_took_effect(
+    tmp_path: Path, x_axis: XAxis, place: float
+) -> None:
+    recorder = Recorder(tmp_path / "a").start().train(5)
+    recorder.event("control", action="set", value={"lr": 3e-4}, step=5)
+    recorder.event("control", action="set", value={"lr": 9.0}, step=6, error="refused")
+    recorder.event("control", action="pause", value=None, step=7)
+    recorder.end_epoch()
+    ((at, text),) = chart_data(view_of(recorder.end()), "loss", x_axis).marks
+    assert at == pytest.approx(place, abs=1e-5)
+    assert text == "lr 0.0003 at step 5"
+
+
+def test_a_baseline_is_its_decisive_line(tmp_path: Path) -> None:
+    view, other = view_of(finished(tmp_path / "a")), view_of(finished(tmp_path / "b", epochs=5))
+    data = chart_data(view, "loss", "epoch", baseline=other)
+    assert [line.role for line in data.lines] == ["baseline", "train", "test"]
+    assert line(data, "baseline").x.tolist() == [1, 2, 3, 4, 5]
+    assert "baseline b" in data.title
+    assert data.best is not None
+    assert data.best[0] == 3
+
+
+def test_runs_are_compared_by_the_split_that_most_of_them_have(tmp_path: Path) -> None:
+    views = [view_of(finished(tmp_path / name, epochs=2)) for name in "abc"]
+    recorder = Recorder(tmp_path / "d").start().train(5)
+    views.append(view_of(recorder.crash()))
+    data = compare_data(views, "loss", "epoch")
+    assert [(line.role, line.name, len(line.x)) for line in data.lines] == [
+        ("other1", "a", 2),
+        ("other2", "b", 2),
+        ("other3", "c", 2),
+    ]
+    assert chart_names(*views) == ["loss", "accuracy", "lr", "samples_per_s"]
+    assert [len(line.x) for line in compare_data(views, "lr").lines] == [20, 20, 20, 5]
+    assert compare_data(views, "nothing").waiting == "none of these runs has recorded nothing"
+
+
+def test_a_detail_is_the_stretch_that_is_asked_for(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a", steps_per_epoch=1000).start()
+    recorder.end_epoch()
+    data = chart_data(view_of(recorder.end()), "loss")
+    assert data.detail is not None
+    train = data.detail(500, 510)[0]
+    assert {500.0, 510.0} <= set(train.x.tolist())
+    assert len(train.x) < 100
+
+
+def test_places_translate_between_axes(tmp_path: Path) -> None:
+    data = chart_data(view_of(finished(tmp_path / "a")), "loss", "epoch")
+    step, epoch = data.places.at(1.5)
+    assert (step, epoch) == (pytest.approx(15), pytest.approx(1.5))
+    assert data.places.of_step(20) == pytest.approx(2)

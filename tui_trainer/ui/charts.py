@@ -1,0 +1,376 @@
+"""Which charts a run has, and what is on each: data for the chart widget, no drawing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui_trainer.headless.words import number, one_line, short_name
+from tui_trainer.runs.json_values import as_number
+from tui_trainer.runs.state import ENDED, Best, EpochSummary, RunState, better_direction
+from tui_trainer.ui.series import StepSeries, Window
+
+Floats = NDArray[np.float64]
+XAxis = Literal["step", "epoch", "time"]
+X_AXES: tuple[XAxis, ...] = ("step", "epoch", "time")
+
+RATES = ("lr", "samples_per_s")
+"""Columns of the step series that have a chart of their own."""
+_SPLITS = ("train", "val", "test")
+_DECISIVE = ("val", "test", "train")
+OTHERS = 6
+"""How many runs a comparison tells apart by colour; later ones begin again."""
+
+
+class RunData(Protocol):
+    """A run that charts can be drawn of."""
+
+    @property
+    def state(self) -> RunState: ...
+
+    @property
+    def series(self) -> StepSeries: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of a chart; arrays have shape (points,).
+
+    Attributes:
+        name: as the legend says it.
+        role: what it is, from which its colour follows: train, val, test, baseline, other1 … other6.
+        x: places, never falling.
+        low: smallest value of each point; NaN where there is none.
+        high: largest value.
+        mean: where the line runs through.
+        nonfinite: whether a value of the point was NaN or infinite.
+        sparse: a few measurements, each of which deserves a mark.
+    """
+
+    name: str
+    role: str
+    x: Floats
+    low: Floats
+    high: Floats
+    mean: Floats
+    nonfinite: NDArray[np.bool_]
+    sparse: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a chart's title, in the colour of a role; an empty role is plain text."""
+
+    text: str
+    role: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Steps and epochs along the x axis; arrays have shape (points,)."""
+
+    x: Floats
+    step: Floats
+    epoch: Floats
+
+    def at(self, x: float) -> tuple[float, float]:
+        """Step and epoch at a place; NaN where they aren't known."""
+        if not len(self.x):
+            return np.nan, np.nan
+        return float(np.interp(x, self.x, self.step)), float(np.interp(x, self.x, self.epoch))
+
+    def of_step(self, step: float) -> float:
+        """The place of a step; NaN where it isn't known."""
+        return float(np.interp(step, self.step, self.x)) if len(self.x) else np.nan
+
+
+NOWHERE = Places(*(np.empty(0),) * 3)
+
+
+@dataclass(frozen=True, eq=False)
+class ChartData:
+    """All that a chart shows.
+
+    Attributes:
+        name: of the metric without its split, such as `loss`.
+        parts: of the title, the most important first.
+        lines: drawn in this order, later ones on top.
+        x_axis: what `x` counts.
+        best: place and value of the best measurement; None where there is none.
+        marks: places and texts of what somebody changed.
+        places: steps and epochs along the x axis.
+        waiting: what it waits for, or why there is nothing, where no line has a point.
+        detail: gives the lines between two places with all that the record knows of them.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    lines: tuple[Line, ...]
+    x_axis: XAxis
+    best: tuple[float, float] | None = None
+    marks: tuple[tuple[float, str], ...] = ()
+    places: Places = NOWHERE
+    waiting: str = ""
+    detail: Callable[[float, float], tuple[Line, ...]] | None = None
+
+    @property
+    def title(self) -> str:
+        """`loss  train 0.4312  test 0.4710  ▼ best 0.4688 @ep7`."""
+        return "  ".join(part.text for part in self.parts)
+
+
+def chart_names(*views: RunData) -> list[str]:
+    """Names of the charts of a run, or of several together: the monitored metric's first, rates last."""
+    monitored = [base_name(view.state.monitor) for view in views if view.state.monitor]
+    metrics: list[str] = []
+    for view in views:
+        columns = view.series.columns
+        metrics += [base_name(name) for name in columns if "/" in name and not _is_bound(name, columns)]
+        metrics += [base_name(name) for name in view.state.metrics]
+    known = set(metrics)
+    first = [name for name in [*monitored, "loss"] if name in known]
+    rates = [rate for rate in RATES if any(rate in view.series.columns for view in views)]
+    return list(dict.fromkeys([*first, *(name for name in metrics if name not in RATES), *rates])) or ["loss"]
+
+
+def base_name(metric: str) -> str:
+    """A metric's name without its split: `loss` of `test/loss`."""
+    split, slash, rest = metric.partition("/")
+    return rest if slash and split in _SPLITS else metric
+
+
+def _is_bound(name: str, columns: Sequence[str]) -> bool:
+    """Whether a column holds the smallest or largest values of another one."""
+    return name.endswith(("_min", "_max")) and name[:-4] in columns
+
+
+def chart_data(
+    view: RunData, name: str, x_axis: XAxis = "step", baseline: RunData | None = None
+) -> ChartData:
+    """The chart `name` of a run.
+
+    Args:
+        view: the run.
+        name: one of `chart_names(view)`.
+        x_axis: what it is drawn over; time is in seconds since the start.
+        baseline: a run whose decisive line is drawn dim behind.
+    """
+
+    def lines(start: float, stop: float) -> tuple[Line, ...]:
+        behind = _lines(baseline, name, x_axis, start, stop) if baseline is not None else []
+        return (
+            *(_as(line, "baseline", "baseline") for line in _decisive(behind)),
+            *_lines(view, name, x_axis, start, stop),
+        )
+
+    state = view.state
+    shown = lines(-np.inf, np.inf)
+    own = [line for line in shown if line.role != "baseline"]
+    best = _best(state, name)
+    parts = [Part(short_name(name)), *(_value_part(state, name, line) for line in own)]
+    if best is not None:
+        arrow = "▼" if _direction(state, best.metric) == "min" else "▲"
+        parts.append(Part(f"{arrow} best {number(best.value)} @ep{best.epoch}", "best"))
+    if len(own) < len(shown):
+        assert baseline is not None
+        parts.append(Part(f"baseline {_label(baseline.state)}", "baseline"))
+    places = _places(view, x_axis)
+    return ChartData(
+        name=name,
+        parts=tuple(parts),
+        lines=shown,
+        x_axis=x_axis,
+        best=_best_point(best, own),
+        marks=_marks(state, places, x_axis),
+        places=places,
+        waiting="" if any(len(line.x) for line in shown) else _waiting(state, name),
+        detail=lines,
+    )
+
+
+def compare_data(views: Sequence[RunData], name: str, x_axis: XAxis = "step") -> ChartData:
+    """The chart `name` of several runs over each other: of each run the decisive split that most have.
+
+    Args:
+        views: the runs, in the order of their colours.
+        name: one of `chart_names(*views)`.
+        x_axis: what it is drawn over; time is in seconds since each run's start.
+    """
+
+    def lines(start: float, stop: float) -> tuple[Line, ...]:
+        found = [_lines(view, name, x_axis, start, stop) for view in views]
+        counts = Counter(line.role for run in found for line in run)
+        split = next((role for role in _DECISIVE if counts[role] > len(views) / 2), None)
+        split = split or max(_DECISIVE, key=lambda role: counts[role])
+        return tuple(
+            _as(line, f"other{k % OTHERS + 1}", _label(view.state))
+            for k, (view, run) in enumerate(zip(views, found, strict=True))
+            for line in run
+            if line.role == split
+        )
+
+    shown = lines(-np.inf, np.inf)
+    parts = [Part(f"{line.name} {number(_last(line.mean))}", line.role) for line in shown]
+    return ChartData(
+        name=name,
+        parts=(Part(short_name(name)), *parts),
+        lines=shown,
+        x_axis=x_axis,
+        places=_places(views[0], x_axis) if views else NOWHERE,
+        waiting=""
+        if any(len(line.x) for line in shown)
+        else f"none of these runs has recorded {short_name(name)}",
+        detail=lines,
+    )
+
+
+def _lines(view: RunData, name: str, x_axis: XAxis, start: float, stop: float) -> list[Line]:
+    """A run's lines of one chart: the training rows below, measurements above."""
+    origin = _origin(view, x_axis)
+    rows = view.series.window(x_axis, start + origin, stop + origin)
+    if name in RATES:
+        return [_row_line(rows, name, "", "train", x_axis, origin)] if name in view.series.columns else []
+    found = []
+    for split in _SPLITS:
+        metric = f"{split}/{name}"
+        if metric in view.series.columns:
+            found.append(_row_line(rows, metric, split, split, x_axis, origin))
+        else:
+            found.append(_measured_line(view.state, metric, split, split, x_axis, origin))
+    # A metric that a hook recorded under a name of its own belongs to no split.
+    found.append(_measured_line(view.state, name, "", "test", x_axis, origin))
+    return [line for line in found if len(line.x)]
+
+
+def _row_line(rows: Window, column: str, name: str, role: str, x_axis: XAxis, origin: float) -> Line:
+    curve, x = rows.curve(column), rows.place(x_axis) - origin
+    keep = np.isfinite(x)
+    if keep.all():
+        return Line(name, role, x, curve.low, curve.high, curve.mean, curve.nonfinite)
+    low, high, mean = curve.low[keep], curve.high[keep], curve.mean[keep]
+    return Line(name, role, x[keep], low, high, mean, curve.nonfinite[keep])
+
+
+def _measured_line(state: RunState, metric: str, name: str, role: str, x_axis: XAxis, origin: float) -> Line:
+    """What was measured at the ends of epochs."""
+    found = [
+        (_where(epoch, x_axis), epoch.metrics[metric]) for epoch in state.history if metric in epoch.metrics
+    ]
+    points = np.array(found, np.float64).reshape(-1, 2)
+    points = points[np.isfinite(points[:, 0])]
+    x, values = np.fmax.accumulate(points[:, 0]) - origin, points[:, 1]
+    bad = ~np.isfinite(values)
+    values = np.where(bad, np.nan, values)
+    return Line(name, role, x, values, values, values, bad, sparse=True)
+
+
+def _where(epoch: EpochSummary, x_axis: XAxis) -> float:
+    return float({"step": epoch.step, "epoch": epoch.epoch, "time": epoch.time}[x_axis])
+
+
+def _origin(view: RunData, x_axis: XAxis) -> float:
+    """What is taken off the recorded places: the time at which the run started."""
+    if x_axis != "time":
+        return 0.0
+    if view.state.started is not None:
+        return view.state.started
+    times = view.series.window("time").place("time")
+    known = times[np.isfinite(times)]
+    if len(known):
+        return float(known[0])
+    return next((epoch.time for epoch in view.state.history if np.isfinite(epoch.time)), 0.0)
+
+
+def _places(view: RunData, x_axis: XAxis) -> Places:
+    rows = view.series.window(x_axis)
+    x, step, epoch = (rows.place(name) for name in (x_axis, "step", "epoch"))
+    if not len(rows):
+        history = view.state.history
+        x = np.array([_where(summary, x_axis) for summary in history])
+        step = np.array([float(summary.step) for summary in history])
+        epoch = np.array([float(summary.epoch) for summary in history])
+    known = np.isfinite(x) & np.isfinite(step)
+    return Places(x[known] - _origin(view, x_axis), step[known], epoch[known])
+
+
+def _marks(state: RunState, places: Places, x_axis: XAxis) -> tuple[tuple[float, str], ...]:
+    """Changes of the learning rate that took effect."""
+    found = []
+    for event in state.controls:
+        value, step = event.get("value"), as_number(event.get("step"))
+        if (
+            event.get("action") != "set"
+            or "error" in event
+            or not isinstance(value, Mapping)
+            or "lr" not in value
+        ):
+            continue
+        place = step if x_axis == "step" else places.of_step(step)
+        if np.isfinite(place):
+            found.append((place, f"lr {as_number(value['lr']):g} at step {step:,.0f}"))
+    return tuple(found)
+
+
+def _best(state: RunState, name: str) -> Best | None:
+    if state.best is not None and base_name(state.best.metric) == name:
+        return state.best
+    return next((state.bests[m] for m in (f"{s}/{name}" for s in _DECISIVE) if m in state.bests), None)
+
+
+def _best_point(best: Best | None, lines: Iterable[Line]) -> tuple[float, float] | None:
+    """Where the best value was measured, if it is on a line."""
+    if best is None:
+        return None
+    for line in lines:
+        if line.sparse and line.role == _role(best.metric):
+            at = np.flatnonzero(line.mean == best.value)
+            if len(at):
+                return float(line.x[at[0]]), best.value
+    return None
+
+
+def _role(metric: str) -> str:
+    """The role of the line that shows a metric."""
+    split = metric.partition("/")[0]
+    return split if split in _SPLITS else "test"
+
+
+def _direction(state: RunState, metric: str) -> str:
+    return state.directions.get(metric) or better_direction(metric)
+
+
+def _value_part(state: RunState, name: str, line: Line) -> Part:
+    metric = f"{line.name}/{name}" if line.name else name
+    latest = (state.metrics if line.sparse else state.row).get(metric, _last(line.mean))
+    return Part(f"{line.name} {number(latest)}".strip(), line.role)
+
+
+def _last(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known[-1]) if len(known) else np.nan
+
+
+def _decisive(lines: Sequence[Line]) -> list[Line]:
+    return next(([line] for role in _DECISIVE for line in lines if line.role == role), [])
+
+
+def _as(line: Line, role: str, name: str) -> Line:
+    return replace(line, role=role, name=name)
+
+
+def _label(state: RunState) -> str:
+    return short_name(state.name) or state.run_id.rpartition("-")[2]
+
+
+def _waiting(state: RunState, name: str) -> str:
+    if state.status in ENDED or state.status == "crashed":
+        return f"this run recorded no {short_name(name)}"
+    if state.step and name not in RATES:
+        return "waiting for the first evaluation"
+    busy = f" ({one_line(state.phase)})" if state.phase else ""
+    return f"waiting for the first step{busy}"

@@ -1,0 +1,86 @@
+"""Saving the form as a preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Checkbox, Input, Static
+
+from tui_trainer.errors import TrainerError
+from tui_trainer.headless.words import clean, near_path
+from tui_trainer.ui.dialogs.diff import diff_text
+from tui_trainer.ui.form.model import Form
+from tui_trainer.ui.form.rows import changed_against
+from tui_trainer.ui.form.saving import save, target
+
+
+class SavePresetDialog(ModalScreen[Path | None]):
+    """Shows what differs, asks for a name and a description, and saves. Gives the file, or None.
+
+    Args:
+        form: what is saved.
+    """
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Close"), Binding("ctrl+s", "save", "Save", priority=True)]
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self._form = form
+        self._replacing: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            title = changed_against(self._form) or "nothing is changed"
+            yield Static(Text(f"Save preset: {title}"), classes="dialog--title")
+            with VerticalScroll(classes="dialog--body", id="diff"):
+                yield Static(diff_text(self._form.changes))
+            yield Input(placeholder="name", id="name", compact=True)
+            yield Input(
+                placeholder="description: what it is good for, in a sentence", id="about", compact=True
+            )
+            yield Checkbox("in this folder, ./presets, instead of your own", id="project", compact=True)
+            yield Static("", id="trouble", markup=False)
+            yield Static(Text("ctrl+s save   tab next   esc cancel"), classes="dialog--keys")
+
+    def on_mount(self) -> None:
+        self.query_one("#name").focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.action_save()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._replacing = None
+
+    def action_save(self) -> None:
+        """Save; where that would replace a preset, only when asked for twice."""
+        name = self.query_one("#name", Input).value.strip()
+        project = self.query_one("#project", Checkbox).value
+        try:
+            path = target(name, project)
+        except TrainerError as error:
+            self._tell(str(error) if name else "it needs a name")
+            return
+        overwrite = path.exists()
+        if overwrite and self._replacing != path:
+            self._replacing = path
+            self._tell(f"{near_path(path)} exists: once more replaces it")
+            return
+        self.run_worker(self._save(name, project, overwrite), exclusive=True)
+
+    async def _save(self, name: str, project: bool, overwrite: bool) -> None:
+        self._tell("saving …")
+        about = self.query_one("#about", Input).value.strip()
+        try:
+            path = await save(self._form, name, about, project, overwrite)
+        except TrainerError as error:
+            self._tell(f"{error}\n{error.hint}".strip())
+            return
+        self.dismiss(path)
+
+    def _tell(self, text: str) -> None:
+        self.query_one("#trouble", Static).update(Text(clean(text)))

@@ -1,0 +1,80 @@
+"""Processes of `tui-train` that work for the app: nothing they do costs it a frame, or touches the run that trains."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
+from contextlib import suppress
+
+from tui_trainer.errors import TrainerError
+from tui_trainer.headless.words import clean, plural
+
+MAX_LINE = 1 << 24
+
+
+async def spawn(words: Sequence[str], stdin: int = DEVNULL) -> Process:
+    """Start `tui-train` with some words, in a session of its own so that no key of this terminal reaches it.
+
+    Raises:
+        TrainerError: the system can't start it.
+    """
+    # Without -P the working directory would come before the standard library.
+    command = [sys.executable, "-P", "-m", "tui_trainer", *words]
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=stdin, stdout=PIPE, stderr=PIPE, start_new_session=True, limit=MAX_LINE
+        )
+    except OSError as error:
+        raise TrainerError("can't start a helper process", str(error)) from error
+
+
+async def kill(process: Process) -> None:
+    """End a process and all that it started."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+async def output_of(words: Sequence[str], timeout: float) -> str:
+    """What a command of `tui-train` prints.
+
+    Raises:
+        TrainerError: the one that the command reports, or that it takes too long.
+    """
+    process = await spawn(words)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), timeout)
+    except TimeoutError:
+        raise TrainerError(
+            "no answer", f"tui-train {words[0]} … took more than {plural(round(timeout), 'second')}"
+        ) from None
+    finally:
+        await kill(process)
+    if process.returncode:
+        raise reported(err.decode(errors="replace"), process.returncode)
+    return out.decode(errors="replace")
+
+
+def reported(stderr: str, code: int) -> TrainerError:
+    """The error that a command told on stderr as `error: TITLE: MESSAGE` and `hint: …`; else its last lines."""
+    lines = clean(stderr).strip().splitlines()
+    begin = next((k for k, line in reversed([*enumerate(lines)]) if line.startswith("error: ")), None)
+    if begin is None:
+        return TrainerError("a helper process ended", "\n".join([how_it_ended(code), *lines[-8:]]))
+    end = next((k for k in range(begin, len(lines)) if lines[k].startswith("hint: ")), len(lines))
+    title, _, rest = lines[begin].removeprefix("error: ").partition(": ")
+    hint = "\n".join(lines[end:]).removeprefix("hint: ")
+    return TrainerError(title, "\n".join([rest, *lines[begin + 1 : end]]), hint)
+
+
+def how_it_ended(code: int | None) -> str:
+    """`exit code 3`, `killed by SIGSEGV`."""
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"

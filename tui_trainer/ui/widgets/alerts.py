@@ -1,0 +1,50 @@
+"""One line for warnings and errors that nobody has looked at yet."""
+
+from __future__ import annotations
+
+from tui_trainer.headless.words import one_line
+from tui_trainer.runs.state import Alert, RunState
+from tui_trainer.ui.logbook import alert_role, alert_text, clock_text
+from tui_trainer.ui.widgets.lines import Line, Lines, cut
+
+
+class AlertStrip(Lines):
+    """Shows the newest unread alert and how many more there are; takes no room when there is none."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._run = ""
+        self._read = 0
+
+    def show_run(self, state: RunState) -> None:
+        """Draw the state's alerts that are not read."""
+        if state.run_id != self._run or state.alert_count < self._read:
+            self._run, self._read = state.run_id, 0
+        unread = _unread(state, self._read)
+        if self.display != bool(unread):
+            self.display = bool(unread)
+        if unread:
+            self.show([alert_line(unread, self.size.width or self.app.size.width)])
+
+    def read(self, state: RunState) -> bool:
+        """Take all alerts as read. False where there were none."""
+        had = self.display
+        self._read = state.alert_count
+        self.show_run(state)
+        return had
+
+
+def _unread(state: RunState, read: int) -> list[Alert]:
+    new = min(state.alert_count - read, len(state.alerts))
+    # What a run died of is said in its first line.
+    died_of = one_line(state.reason) if state.status == "failed" else None
+    return [alert for alert in state.alerts[len(state.alerts) - new :] if alert_text(alert) != died_of]
+
+
+def alert_line(alerts: list[Alert], width: int) -> Line:
+    """`! 03:14 warning: loss spike at step 412: …  +2 more`."""
+    alert = alerts[-1]
+    more = f"  +{len(alerts) - 1} more" if len(alerts) > 1 else ""
+    tail = f"{more}  esc"
+    text = f"! {clock_text(alert.time)[:5]} {one_line(alert.level)}: {alert_text(alert)}"
+    return ((cut(text, max(1, width - len(tail))), alert_role(alert)), (tail, "dim"))

@@ -1,0 +1,32 @@
+"""The log of a run, the newest line at the bottom."""
+
+from __future__ import annotations
+
+from tui_trainer.ui.logbook import LogBook
+from tui_trainer.ui.widgets.lines import Line
+from tui_trainer.ui.widgets.scrolled import Scrolled
+
+
+class LogPane(Scrolled):
+    """Time and text of each line."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(newest_last=True, id=id, classes=classes)
+        self._shown: tuple[LogBook, int] | None = None
+
+    def show_log(self, book: LogBook) -> None:
+        """Draw the newest lines of a log."""
+        if self._shown is not None and self._shown == (book, book.count):
+            return
+        if self._shown is not None and self._shown[0] is not book:
+            self.to_newest()
+        self._shown = (book, book.count)
+
+        def make(index: int) -> Line:
+            entry = book.entries[-1 - index]
+            return ((f"{entry.clock} ", "dim"), (entry.text, entry.role))
+
+        if book.entries:
+            self.show_rows(len(book.entries), make)
+        else:
+            self.show_rows(1, lambda index: (("nothing has happened yet", "dim"),))

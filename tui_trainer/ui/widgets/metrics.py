@@ -1,0 +1,100 @@
+"""The metrics of a run: last value, best value, and the change against the evaluation before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from tui_trainer.headless.words import number, one_line
+from tui_trainer.runs.directions import better_direction
+from tui_trainer.runs.state import RunState
+from tui_trainer.ui.widgets.lines import Line, Lines, left, right
+
+_EXTREMES = ("_min", "_max")
+
+
+class MetricsTable(Lines):
+    """A row a metric, as many as there is room for; the monitored one always."""
+
+    def show_run(self, state: RunState) -> None:
+        """Draw the state's metrics."""
+        self.show(metric_lines(state, self.size.width, max(1, self.size.height)))
+
+
+def metric_lines(state: RunState, width: int, height: int) -> list[Line]:
+    """The table's lines, its head first."""
+    last = last_values(state)
+    if not last:
+        return [(("no metrics yet", "dim"),)]
+    names = list(last)
+    room = max(1, height - 1)
+    if len(names) > room and state.monitor in names:
+        names.remove(state.monitor)
+        names.insert(0, state.monitor)
+    before = previous_values(state)
+    columns = (10, 15, 17) if width >= 60 else (9, 14, 8) if width >= 44 else (8, 13, 0)
+    label = max(10, min(max(len(name) for name in names) + 1, width - sum(columns)))
+    heads = ("last", "best", "change")
+    lines: list[Line] = [((left("", label) + "".join(map(right, heads, columns)), "head"),)]
+    for name in names[:room]:
+        text, role = change(state, name, last[name], before.get(name, math.nan), words=columns[2] > 10)
+        value = number(last[name])
+        lines.append(
+            (
+                (left(one_line(name), label), "strong" if name == state.monitor else ""),
+                (right(value, columns[0]), "" if math.isfinite(last[name]) else "bad"),
+                (right(_best(state, name), columns[1]), ""),
+                (right(text, columns[2]), role),
+            )
+        )
+    return lines
+
+
+def last_values(state: RunState) -> dict[str, float]:
+    """The latest value of each metric; before the first evaluation those of the newest step."""
+    if state.metrics:
+        return dict(state.metrics)
+    return {k: v for k, v in state.row.items() if k.startswith("train/") and not k.endswith(_EXTREMES)}
+
+
+def previous_values(state: RunState) -> Mapping[str, float]:
+    """The values of the evaluation before the latest; empty where there was none."""
+    if not state.history:
+        return {}
+    latest = state.history[-1].metrics
+    if any(not same(latest.get(name, value), value) for name, value in state.metrics.items()):
+        return latest
+    return state.history[-2].metrics if len(state.history) > 1 else {}
+
+
+def same(a: float, b: float) -> bool:
+    """Equal, or both no number."""
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def change(state: RunState, name: str, last: float, before: float, words: bool = True) -> tuple[str, str]:
+    """`▼ 6 % better` with its role; a dash where there is nothing to compare."""
+    if not (math.isfinite(last) and math.isfinite(before)):
+        return "–", "dim"
+    if last == before:
+        return "=", "dim"
+    mark = "▲" if last > before else "▼"
+    share = 100 * abs(last - before) / abs(before) if before else math.inf
+    size = (
+        f"{share:.0f} %"
+        if 1 <= share < 1000
+        else f"{share:.1g} %"
+        if share < 1
+        else number(abs(last - before))
+    )
+    direction = state.directions.get(name) or better_direction(name)
+    better = (last > before) == (direction == "max")
+    word = f" {'better' if better else 'worse'}" if words else ("" if better else " !")
+    return f"{mark} {size}{word}", "good" if better else "warning"
+
+
+def _best(state: RunState, name: str) -> str:
+    best = state.bests.get(name)
+    if best is None or math.isnan(best.value):
+        return "–"
+    return number(best.value) + (f" @{best.epoch}" if best.epoch else "")

@@ -1,0 +1,32 @@
+"""A curve in one line of blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_GAP = "·"
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Values as blocks of eight heights, at most `width` of them; a dot stands for what is not finite.
+
+    Where there are more values than columns, a column shows the mean of its values.
+    """
+    count = min(width, len(values))
+    if count <= 0:
+        return ""
+    edges = [k * len(values) // count for k in range(count + 1)]
+    points = [_mean(values[begin:end]) for begin, end in pairwise(edges)]
+    known = [point for point in points if not math.isnan(point)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    scale = (len(_BLOCKS) - 1) / (high - low) if 0 < high - low < math.inf else 0.0
+    return "".join(_GAP if math.isnan(point) else _BLOCKS[round((point - low) * scale)] for point in points)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    # Divided first: the sum of two huge values may be infinite.
+    return sum(value / len(known) for value in known) if known else math.nan
