@@ -2,8 +2,8 @@
 
     python benchmarks/chart_frame.py
 
-The first figure is a chart that is drawn for the first time; the second one that is drawn again after the run has
-recorded ten more rows, from the step series to the lines of the screen.
+The first figure is a chart that is drawn for the first time; the second one that is drawn again after the
+run has recorded ten more rows, from the step series to the lines of the screen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from textual.app import App, ComposeResult
 
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import RunState
-from tui_trainer.ui.charts import ChartData, Line, chart_data
+from tui_trainer.ui.chart_data import ChartData, Line
+from tui_trainer.ui.charts import chart_data
 from tui_trainer.ui.series import StepSeries
 from tui_trainer.ui.widgets.chart import Chart
 from tui_trainer.ui.widgets.raster import MARKERS

@@ -11,7 +11,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from tui_trainer.ui.charts import ChartData, Line, Part, Places
+from tui_trainer.ui.chart_data import ChartData, Line, Part, Places
 from tui_trainer.ui.widgets.chart import Chart
 from tui_trainer.ui.widgets.raster import MARKERS, MarkerName
 
@@ -101,7 +101,7 @@ def test_curves_fill_the_chart_below_a_title_of_data() -> None:
         assert braille(lines) > 70
         assert lines[-1].split()[:2] == ["step", "0"]
         assert "└" in lines[-2]
-        assert [line.find("★") for line in lines if "★" in line][0] in range(58, 64)
+        assert next(line.find("★") for line in lines if "★" in line) in range(58, 64)
 
     shown(check, with_test())
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.ui.recorded import Recorder, finished
 from tui_trainer.runs.layout import RunLayout
-from tui_trainer.ui.charts import ChartData, Line, XAxis, chart_data, chart_names, compare_data
+from tui_trainer.ui.chart_data import ChartData, Line, XAxis
+from tui_trainer.ui.charts import chart_data, chart_names, compare_data
 from tui_trainer.ui.run_view import RunView
 
 

@@ -59,7 +59,16 @@ def told(state: RunState, width: int = 200, news: Part | None = None, silent_s: 
 
 
 def an_epoch(number: int, **metrics: float) -> EpochSummary:
-    return EpochSummary(number, 10 * number, {k.replace("_", "/"): v for k, v in metrics.items()}, 1e-3, 0.4, 640.0, 1e9, False)
+    return EpochSummary(
+        number,
+        10 * number,
+        {k.replace("_", "/"): v for k, v in metrics.items()},
+        1e-3,
+        0.4,
+        640.0,
+        1e9,
+        False,
+    )
 
 
 # ---------------------------------------------------------------------- the status line
@@ -74,7 +83,7 @@ def test_a_wide_status_line_says_everything() -> None:
 
 
 def test_a_narrow_status_line_keeps_what_matters_most() -> None:
-    assert told(a_state(), 58) == "● RUNNING  ep 12/30 · step 261/690 · 1,410 it/s · ETA --:--"[:58]
+    assert told(a_state(), 60) == "● RUNNING  ep 12/30 · step 261/690 · 1,410 it/s · ETA --:--"
     assert told(a_state(), 40) == "● RUNNING  ep 12/30 · ETA --:--"
     assert told(a_state(), 20) == "● RUNNING  ep 12/30"
     assert told(a_state(), 6) == "● RUN…"
@@ -83,7 +92,9 @@ def test_a_narrow_status_line_keeps_what_matters_most() -> None:
 @pytest.mark.parametrize("width", range(1, 200, 7))
 def test_the_status_line_never_wraps(width: int) -> None:
     for status in ("starting", "running", "paused", "failed", "unknown"):
-        state = a_state(status=status, reason="loss is not finite: the training loss became NaN", phase="loading data")
+        state = a_state(
+            status=status, reason="loss is not finite: the training loss became NaN", phase="loading data"
+        )
         assert cells(status_line(state, Speed(Clock()), 1000.0, 70.0, None, width)) <= width
 
 
@@ -91,12 +102,18 @@ def test_the_status_line_never_wraps(width: int) -> None:
     ("fields", "begin"),
     [
         ({"status": "starting", "step": 0, "row": {}}, "○ STARTING  starting …"),
-        ({"status": "starting", "phase": "importing torch", "phase_began": 997.9}, "○ STARTING  importing torch … 2.1 s"),
+        (
+            {"status": "starting", "phase": "importing torch", "phase_began": 997.9},
+            "○ STARTING  importing torch … 2.1 s",
+        ),
         ({"status": "paused"}, "‖ PAUSED  ep 12/30"),
         ({"stopping": "now"}, "■ STOPPING  and saving"),
         ({"stopping": "epoch_end"}, "■ STOPPING  at the end of epoch 12"),
         ({"status": "finished", "reason": "all epochs done"}, "✓ FINISHED  ep 12/30"),
-        ({"status": "finished", "reason": "no better test/loss for 5 epochs"}, "✓ FINISHED  no better test/loss"),
+        (
+            {"status": "finished", "reason": "no better test/loss for 5 epochs"},
+            "✓ FINISHED  no better test/loss",
+        ),
         ({"status": "stopped", "reason": "stopped by me@here"}, "■ STOPPED  stopped by me@here"),
         ({"status": "failed", "reason": "loss is not finite"}, "✗ FAILED  loss is not finite"),
         ({"status": "crashed", "reason": "process ended without a word"}, "! CRASHED  process ended"),
@@ -131,12 +148,18 @@ def test_fitting_prefers_short_forms_to_leaving_out() -> None:
     assert plain(fit_parts(parts, 16)) == "RUNNING · ETA 1"
 
 
-@pytest.mark.parametrize(("value", "text"), [(1410.4, "1,410 it/s"), (3.21, "3.2 it/s"), (0.25, "4.0 s/it"), (0.0, ""), (math.nan, "")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1410.4, "1,410 it/s"), (3.21, "3.2 it/s"), (0.25, "4.0 s/it"), (0.0, ""), (math.nan, "")],
+)
 def test_speed_in_words(value: float, text: str) -> None:
     assert pace_text(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(90_240.0, "90 k x"), (5_400.0, "5,400 x"), (1.25e6, "1.2 M x"), (3.14, "3.1 x"), (math.nan, "")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(90_240.0, "90 k x"), (5_400.0, "5,400 x"), (1.25e6, "1.2 M x"), (3.14, "3.1 x"), (math.nan, "")],
+)
 def test_large_counts_are_short(value: float, text: str) -> None:
     assert compact(value, "x") == text
 
@@ -241,7 +264,9 @@ def test_what_somebody_else_asks_for_is_told_too() -> None:
     asked = Asked(Clock())
     assert news(asked, a_state()) == ""
     assert news(asked, a_state(), a_request("stop", "epoch_end")) == "stop at the end of epoch 12 requested…"
-    assert news(asked, a_state(controls=(done("stop", "epoch_end"),))).startswith("stops at the end of the epoch")
+    assert news(asked, a_state(controls=(done("stop", "epoch_end"),))).startswith(
+        "stops at the end of the epoch"
+    )
 
 
 def test_what_was_recorded_before_the_first_look_is_no_news() -> None:
@@ -296,7 +321,7 @@ def test_bars_move_by_eighths_and_fill_their_room() -> None:
         done_part, rest = gauge(eighths / 80, 10)
         assert len(done_part[0]) + len(rest[0]) == 10
     assert plain(gauge(0.55, 10)) == "█████▌────"
-    assert plain(bar("total", 0.384, 20)) == "total ██▋────  38 %"[:20]
+    assert plain(bar("total", 0.384, 20)) == "total ███▏────  38 %"
     assert plain(bar("total", 0.384, 10)) == "total  38 %"
 
 
@@ -325,7 +350,7 @@ def test_the_metrics_table_compares_with_the_evaluation_before() -> None:
     lines = [plain(line) for line in metric_lines(measured_state(test_loss=0.18, test_accuracy=0.78), 60, 10)]
     assert lines[0].split() == ["last", "best", "change"]
     assert lines[1].split() == ["test/loss", "0.1800", "0.1800", "@2", "▼", "10", "%", "better"]
-    assert lines[2].split() == ["test/accuracy", "0.7800", "–", "▼", "2", "%", "worse"]
+    assert lines[2].split() == ["test/accuracy", "0.7800", "–", "▼", "3", "%", "worse"]
 
 
 def test_an_evaluation_inside_an_epoch_is_compared_with_the_epoch_before() -> None:
@@ -363,7 +388,9 @@ def test_before_the_first_evaluation_the_newest_step_counts() -> None:
         ("test/loss", math.inf, 1.0, "–", "dim"),
     ],
 )
-def test_changes_say_whether_they_are_good(name: str, last: float, before: float, text: str, role: str) -> None:
+def test_changes_say_whether_they_are_good(
+    name: str, last: float, before: float, text: str, role: str
+) -> None:
     assert change(a_state(), name, last, before) == (text, role)
 
 
@@ -380,7 +407,10 @@ def test_texts_are_cut_by_the_columns_they_take() -> None:
 
 
 def test_missing_values_take_no_room_in_the_system_panel() -> None:
-    lines = [plain(line) for line in load_lines(a_state(system={"gpus": [{"index": 1, "power": 410.2}], "cpu": 41.0}))]
+    lines = [
+        plain(line)
+        for line in load_lines(a_state(system={"gpus": [{"index": 1, "power": 410.2}], "cpu": 41.0}))
+    ]
     assert lines == ["GPU1     410 W", "CPU       41 % ████▏─────  "]
     assert load_lines(a_state(system={})) == []
 
@@ -395,7 +425,10 @@ def test_the_alert_strip_counts_what_it_leaves_out() -> None:
 
 
 def test_an_ended_run_says_how_to_go_on() -> None:
-    assert resume_text(a_state(status="finished", hparams={"epochs": 30}), "model_30.pt") == "R trains on, to epochs 60"
+    assert (
+        resume_text(a_state(status="finished", hparams={"epochs": 30}), "model_30.pt")
+        == "R trains on, to epochs 60"
+    )
     assert resume_text(a_state(status="crashed"), "model_11.pt") == "R resumes from model_11.pt"
     assert resume_text(a_state(status="failed"), "").startswith("R starts it again")
 
@@ -432,9 +465,12 @@ def test_the_log_holds_events_and_what_was_printed(tmp_path: Path) -> None:
     recorder.event("phase", name="importing torch", seconds=2.1)
     recorder.start().end_epoch()
     recorder.event("alert", level="warning", title="loss spike", message="8.2", step=10)
+    recorder.time += 1.0
     recorder.event("log", name="sample", text="first\nsecond \x1b[31mred")
     recorder.event("log", name="digits", image="media/digits-1.png")
-    recorder.event(**{"name": "control", **{k: v for k, v in done("pause").items() if k != "event"}})
+    recorder.time += 1.0
+    control = done("pause")
+    recorder.event(control.pop("event"), **control)
     view = RunView(recorder.layout.root)
     view.refresh()
     book = LogBook(view)
@@ -442,13 +478,13 @@ def test_the_log_holds_events_and_what_was_printed(tmp_path: Path) -> None:
     assert texts(book) == [
         "importing torch took 2.1 s",
         "checkpoint model_1.pt (best)",
-        "paused at step 1,234",
+        "warning: loss spike: 8.2",
         "sample:",
         "  first",
         "  second red",
         "digits: image media/digits-1.png",
-        "warning: loss spike: 8.2",
-    ] or sorted(texts(book)) == sorted(texts(book))
+        "paused at step 1,234",
+    ]
     count = book.count
     recorder.layout.console_log.write_text("printed by the task\nhalf a li")
     view.refresh()
@@ -471,7 +507,9 @@ def test_a_record_that_was_cut_is_told_anew(tmp_path: Path) -> None:
     book = LogBook(view)
     book.look()
     assert "checkpoint model_2.pt (best)" in texts(book)
-    writer = type(recorder.writer).resume(recorder.layout, {}, recorder.hparams, position, clock=lambda: START + 99.0)
+    writer = type(recorder.writer).resume(
+        recorder.layout, {}, recorder.hparams, position, clock=lambda: START + 99.0
+    )
     writer.event("run_resume", step=10, epoch=1, checkpoint="checkpoints/model_1.pt")
     view.refresh()
     book.look()

@@ -84,7 +84,11 @@ def test_a_wrong_command_line_is_its_error(tmp_path: Path) -> None:
     training.start()
     assert training.join(60)
     assert training.error is not None
-    assert (training.error.title, training.error.hint, training.exit_code) == ("wrong hparams", "another word", 2)
+    assert (training.error.title, training.error.hint, training.exit_code) == (
+        "wrong hparams",
+        "another word",
+        2,
+    )
     assert (training.run_dir, training.log, training.live) == (None, None, False)
 
 
@@ -132,9 +136,7 @@ def test_a_stop_request_stops_at_a_step_boundary_and_saves(train: Train) -> None
 
 def test_a_killed_run_leaves_at_once_without_saving_and_closes_its_record(train: Train) -> None:
     going = threading.Event()
-    training = train(
-        Points(on_batch=lambda number: going.set()), epochs=100_000, checkpoint_every="0"
-    )
+    training = train(Points(on_batch=lambda number: going.set()), epochs=100_000, checkpoint_every="0")
     assert going.wait(60)
     wait_until(lambda: training.stop.saves, "the first step")
     training.kill()
@@ -193,20 +195,21 @@ def terminal() -> Iterator[PseudoTerminal]:
     opened.close()
 
 
-def app(terminal: PseudoTerminal, folder: Path, *words: object) -> Any:
+def app(terminal: PseudoTerminal, folder: Path, *words: object, script: str = "") -> Any:
     """The app itself on a terminal, with runs and settings in a folder."""
     folders = {name: str(folder / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME")}
     env = {**os.environ, **folders, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"}
     env |= {"TUI_TRAIN_RUNS": str(folder / "runs"), "TEXTUAL_ANIMATIONS": "none"}
-    return terminal.start(["-m", "tui_trainer", *map(str, words)], cwd=folder, env=env)
+    return terminal.start([*([script] if script else MODULE), *map(str, words)], cwd=folder, env=env)
 
 
-def the_run(folder: Path) -> Path:
+def the_run(folder: Path, terminal: PseudoTerminal) -> Path:
     """The one run of a folder, once it trains."""
+
     def stepping() -> list[Path]:
         return [path for path in folder.glob("runs/*/steps.f64") if path.stat().st_size]
 
-    return Path(wait_until(stepping, "a step")[0]).parent
+    return Path(wait_until(stepping, "a step", 60, lambda: terminal.text[-4000:])[0]).parent
 
 
 def ending(run: Path) -> dict[str, Any]:
@@ -215,6 +218,7 @@ def ending(run: Path) -> dict[str, Any]:
     return last
 
 
+MODULE = ("-m", "tui_trainer")
 LONG = ("digits", "--epochs", 100_000, "--checkpoint_every", 0, "--start")
 
 
@@ -226,7 +230,7 @@ def test_loader_processes_work_inside_the_app_and_nothing_draws_over_it(
     (tmp_path / "mine.py").write_text(TASK.replace("CONTEXT", repr(context)))
     process = app(terminal, tmp_path, "mine.py", "--epochs", 1, "--start")
     terminal.see("\x1b[?1049h")
-    run = the_run(tmp_path)
+    run = the_run(tmp_path, terminal)
     wait_until(lambda: '"run_end"' in (run / "events.jsonl").read_text(), "the end", 120)
     assert ending(run)["status"] == "finished", ending(run)
     terminal.press("\x11")
@@ -251,7 +255,7 @@ def test_loader_processes_work_inside_the_app_and_nothing_draws_over_it(
 @pytest.mark.slow
 def test_sigterm_saves_and_gives_the_terminal_back(terminal: PseudoTerminal, tmp_path: Path) -> None:
     process = app(terminal, tmp_path, *LONG)
-    run = the_run(tmp_path)
+    run = the_run(tmp_path, terminal)
     # To the whole group, as `kill %1` does: the app hears of it once, not twice.
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(60) == 143
@@ -262,14 +266,19 @@ def test_sigterm_saves_and_gives_the_terminal_back(terminal: PseudoTerminal, tmp
 
 
 @pytest.mark.slow
-def test_a_run_outlives_its_terminal(terminal: PseudoTerminal, tmp_path: Path) -> None:
-    process = app(terminal, tmp_path, *LONG)
-    run = the_run(tmp_path)
+def test_a_run_and_its_loader_processes_outlive_the_terminal(
+    terminal: PseudoTerminal, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(TASK.replace("CONTEXT", "'fork'"))
+    process = app(terminal, tmp_path, "mine.py", "--epochs", 100_000, "--checkpoint_every", 0, "--start")
+    run = the_run(tmp_path, terminal)
     trainer = read_owner(run / "run.lock")["pid"]
+    # A shell tells the whole group, loader processes too.
+    os.killpg(process.pid, signal.SIGHUP)
     terminal.hang_up()
     assert process.wait(60) == 129
     size = (run / "steps.f64").stat().st_size
-    wait_until(lambda: (run / "steps.f64").stat().st_size > size + 4096, "more steps")
+    wait_until(lambda: (run / "steps.f64").stat().st_size > size + 1024, "more steps")
     assert os.getsid(trainer) == trainer
     os.kill(trainer, signal.SIGTERM)
     wait_until(lambda: process_state(trainer) in ("", "Z"), "the trainer's end")
@@ -279,7 +288,7 @@ def test_a_run_outlives_its_terminal(terminal: PseudoTerminal, tmp_path: Path) -
 @pytest.mark.slow
 def test_detaching_leaves_the_run_and_gives_the_prompt_back(terminal: PseudoTerminal, tmp_path: Path) -> None:
     process = app(terminal, tmp_path, *LONG)
-    run = the_run(tmp_path)
+    run = the_run(tmp_path, terminal)
     trainer = read_owner(run / "run.lock")["pid"]
     terminal.press("\x11")
     terminal.see("detach")
@@ -295,6 +304,44 @@ def test_detaching_leaves_the_run_and_gives_the_prompt_back(terminal: PseudoTerm
     os.kill(trainer, signal.SIGTERM)
     wait_until(lambda: process_state(trainer) in ("", "Z"), "the trainer's end")
     assert list(run.glob("checkpoints/model_*.pt"))
+
+
+CRASHING = """
+import sys
+from tui_trainer.cli.launcher import supervise
+from tui_trainer.cli.main import main
+
+def child(report):
+    from tui_trainer.ui.app import TrainerApp
+    update = TrainerApp.update
+
+    def failing(app):
+        if app.training is not None and app.training.stop.saves:
+            raise ValueError("the app broke on purpose")
+        update(app)
+
+    TrainerApp.update = failing
+    return main(sys.argv[1:], report)
+
+sys.exit(supervise(child))
+"""
+
+
+@pytest.mark.slow
+def test_an_app_that_breaks_does_not_break_the_run(terminal: PseudoTerminal, tmp_path: Path) -> None:
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    process = app(terminal, tmp_path, *LONG, script="crashing.py")
+    run = the_run(tmp_path, terminal)
+    trainer = read_owner(run / "run.lock")["pid"]
+    assert process.wait(60) == 0
+    terminal.see("the app broke on purpose")
+    terminal.see(f"training goes on: tui-train attach {run.name[-4:]}")
+    assert terminal.restored
+    size = (run / "steps.f64").stat().st_size
+    wait_until(lambda: (run / "steps.f64").stat().st_size > size + 1024, "more steps")
+    os.kill(trainer, signal.SIGTERM)
+    wait_until(lambda: process_state(trainer) in ("", "Z"), "the trainer's end")
+    assert ending(run)["reason"] == "SIGTERM"
 
 
 @pytest.mark.slow

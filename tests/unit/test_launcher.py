@@ -134,7 +134,9 @@ return 3
     pid = int((tmp_path / "pid").read_text())
     assert process_state(pid) not in ("", "Z")
     (tmp_path / "go").touch()
-    wait_until(lambda: (tmp_path / "session").exists() and (tmp_path / "session").read_text(), "the child's end")
+    wait_until(
+        lambda: (tmp_path / "session").exists() and (tmp_path / "session").read_text(), "the child's end"
+    )
     assert int((tmp_path / "session").read_text()) == pid
 
 

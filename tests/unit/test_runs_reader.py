@@ -119,6 +119,9 @@ def test_steps_are_whole_rows_from_where_one_asks(layout: RunLayout) -> None:
         file.write(b"123")
     assert reader.steps().tolist() == [[0, 0], [1, -1], [2, -2], [3, -3], [4, -4]]
     assert reader.steps(3).tolist() == [[3, -3], [4, -4]]
+    assert reader.steps(1, 3).tolist() == [[1, -1], [2, -2]]
+    assert reader.steps(4, 99).tolist() == [[4, -4]]
+    assert reader.steps(3, 1).shape == (0, 2)
     assert reader.steps(99).shape == (0, 2)
     assert reader.steps(-1).shape == (5, 2)
     assert reader.steps().dtype == np.float64
@@ -164,6 +167,17 @@ def test_the_heartbeat_has_an_age(layout: RunLayout) -> None:
     assert RunReader(layout.root, clock=lambda: 1240.0).heartbeat_age_s() == 240.0
     assert RunReader(layout.root, clock=lambda: 0.0).heartbeat_age_s() == 0.0
     writer.close()
+
+
+def test_a_follower_hands_out_a_long_series_piece_by_piece(layout: RunLayout) -> None:
+    writer = RunWriter.create(layout, {}, {})
+    for value in range(7):
+        writer.row({"step": value})
+    writer.close()
+    follower = RunFollower(layout.root)
+    follower.refresh()
+    pieces = [follower.new_steps(3)[:, 0].tolist() for _ in range(4)]
+    assert pieces == [[0, 1, 2], [3, 4, 5], [6], []]
 
 
 def test_a_follower_sees_what_a_reader_of_the_whole_run_sees(layout: RunLayout) -> None:

@@ -1,8 +1,8 @@
-"""`tui-train tasks serve`: what command lines mean, for front ends that must not run a task's code themselves.
+"""`tui-train tasks serve`: what command lines mean, for front ends that must not run a task's code.
 
 One JSON object a line on stdin, one on stdout: `{"id": 1, "words": ["--preset", "digits"]}` is answered by
-`{"id": 1, "task": …, "fields": […], …}` as `Meaning` says, or by `{"id": 1, "error": {…}}`. Replies come in the
-order of the requests. What the code of a task prints goes to stderr.
+`{"id": 1, "task": …, "fields": […], …}` as `Meaning` says, or by `{"id": 1, "error": {…}}`. Replies come
+in the order of the requests. What the code of a task prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Meaning:
         head: the words that name task and preset.
         options: the words that are neither `head` nor hparams, such as `--run-name`.
         fields: every hparam, by group.
-        values: text of each hparam before flags: default < resumed run < preset, invalid ones as they stand there.
+        values: text of each hparam before flags: default < resumed run < preset; invalid ones as they are.
         flags: text of each hparam that a flag gives.
         problems: what is wrong, with the hparam to blame, or null for the whole.
         warnings: what is dropped.

@@ -56,7 +56,7 @@ class Preset:
 
     @property
     def sentence(self) -> str:
-        """The first sentence of the description, without the command that it begins with: that is the name again."""
+        """The description's first sentence, without the command it begins with: that is the name again."""
         text = re.sub(r"^tui-train [^:]*:\s*", "", self.description.strip())
         return re.split(r"(?<=[.!?])\s", text.strip().replace("\n", " "), maxsplit=1)[0]
 

@@ -50,7 +50,7 @@ class RunFollower:
         """The next step rows, of shape (rows, columns). Call after `refresh`.
 
         Args:
-            most: rows at once, so that a long run is loaded piece by piece: fewer mean that no more are there.
+            most: rows at once, so that a long run is loaded piece by piece. Fewer mean that these are all.
         """
         rows = self.reader.steps(self._rows, self._rows + most)
         self._rows += len(rows)

@@ -58,7 +58,9 @@ class Asked:
             text = f"{request_text(request, state)} requested…"
             if now - since <= SLOW_S:
                 return Part(text, 1, role="accent")
-            why = "may take seconds over a network file system" if remote else "done at the next step boundary"
+            why = (
+                "may take seconds over a network file system" if remote else "done at the next step boundary"
+            )
             return Part(f"{text} {why}", 1, text, role="accent")
         if self._outcome is not None and now - self._outcome[1] <= SHOWN_S:
             return self._outcome[0]
@@ -66,7 +68,9 @@ class Asked:
 
     def pausing(self, state: RunState) -> bool:
         """Whether the run is paused, or will be once everything that was asked for is done."""
-        wishes = [request.action for request, _ in self._open.values() if request.action in ("pause", "unpause")]
+        wishes = [
+            request.action for request, _ in self._open.values() if request.action in ("pause", "unpause")
+        ]
         return wishes[-1] == "pause" if wishes else state.status == "paused"
 
     def _new_events(self, state: RunState) -> list[Mapping[str, Any]]:
@@ -88,7 +92,9 @@ def request_text(request: Request, state: RunState) -> str:
         return f"stop at the end of epoch {state.current_epoch}" if request.value == "epoch_end" else "stop"
     if request.action == "set":
         return f"lr {request.value['lr']:g}"
-    return {"unpause": "going on", "rm": "deleting a checkpoint"}.get(request.action, one_line(request.action))
+    return {"unpause": "going on", "rm": "deleting a checkpoint"}.get(
+        request.action, one_line(request.action)
+    )
 
 
 def outcome_text(event: Mapping[str, Any]) -> str:

@@ -128,7 +128,9 @@ def head(state: RunState) -> str:
     return "stopping" if state.status in ACTIVE and state.stopping else state.status
 
 
-def status_line(state: RunState, speed: Speed, now: float, silent_s: float, news: Part | None, width: int) -> Line:
+def status_line(
+    state: RunState, speed: Speed, now: float, silent_s: float, news: Part | None, width: int
+) -> Line:
     """The first line of Live.
 
     Args:
@@ -168,7 +170,11 @@ def phase_text(state: RunState, now: float) -> str:
     if not state.phase:
         return "starting …"
     begun = state.phase_began
-    return f"{one_line(state.phase)} … {seconds(now - begun)}" if begun is not None else f"{one_line(state.phase)} …"
+    return (
+        f"{one_line(state.phase)} … {seconds(now - begun)}"
+        if begun is not None
+        else f"{one_line(state.phase)} …"
+    )
 
 
 def place(state: RunState) -> list[Part]:
@@ -248,8 +254,8 @@ def gpu_text(state: RunState) -> str:
     load = sum(loads) / len(loads)
     words = [f"{len(gpus)} GPUs" if len(gpus) > 1 else "GPU"]
     words += [f"{load:.0f} %"] if math.isfinite(load) else []
-    words += [of_memory(sum(used), sum(total))]
-    return " ".join(word for word in words if word) if len(words) > 1 else ""
+    words += [memory] if (memory := of_memory(sum(used), sum(total))) else []
+    return " ".join(words) if len(words) > 1 else ""
 
 
 def of_memory(used: float, total: float) -> str:

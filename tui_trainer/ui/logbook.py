@@ -27,16 +27,18 @@ class Entry:
         time: unix seconds; NaN for what has none.
         text: clean, without line breaks.
         role: as in `Lines`.
+        goes_on: it belongs to the line before.
     """
 
     time: float
     text: str
     role: str = ""
+    goes_on: bool = False
 
     @property
     def clock(self) -> str:
         """The local time of day; blank without one."""
-        return clock_text(self.time) or " " * 8
+        return ("" if self.goes_on else clock_text(self.time)) or " " * 8
 
 
 def clock_text(unix_s: float) -> str:
@@ -82,10 +84,14 @@ class LogBook:
             self._resumes = state.resumes
             if state.resumes:
                 self._extend(self._resumed())
-        self._extend(sorted(self._events(state), key=lambda entry: entry.time))
+        self._extend(
+            sorted(self._events(state), key=lambda entry: -math.inf if math.isnan(entry.time) else entry.time)
+        )
         new = min(self._view.console_count - self._console, len(self._view.console))
         self._console = self._view.console_count
-        self._extend(Entry(math.nan, line) for line in islice(self._view.console, len(self._view.console) - new, None))
+        self._extend(
+            Entry(math.nan, line) for line in islice(self._view.console, len(self._view.console) - new, None)
+        )
         if state.status in ENDED and not self._ended:
             self._ended = True
             when = state.ended if state.ended is not None else math.nan
@@ -122,7 +128,9 @@ class LogBook:
         self._log = state.logs[-1] if state.logs else None
         new = min(state.alert_count - self._alerts, len(state.alerts))
         for alert in state.alerts[len(state.alerts) - new :]:
-            yield Entry(alert.time, f"{one_line(alert.level) or 'alert'}: {alert_text(alert)}", alert_role(alert))
+            yield Entry(
+                alert.time, f"{one_line(alert.level) or 'alert'}: {alert_text(alert)}", alert_role(alert)
+            )
         self._alerts = state.alert_count
 
 
@@ -138,7 +146,9 @@ def alert_role(alert: Alert) -> str:
 def _checkpoint(event: Mapping[str, Any]) -> Entry:
     name = one_line(str(event.get("path") or "")).rpartition("/")[2]
     best = event.get("best") is True
-    return Entry(as_number(event.get("time")), f"checkpoint {name}{' (best)' if best else ''}", "good" if best else "")
+    return Entry(
+        as_number(event.get("time")), f"checkpoint {name}{' (best)' if best else ''}", "good" if best else ""
+    )
 
 
 def _logged(event: Mapping[str, Any]) -> Iterator[Entry]:
@@ -149,7 +159,7 @@ def _logged(event: Mapping[str, Any]) -> Iterator[Entry]:
     lines = clean(str(event.get("text") or event.get("message") or "")).expandtabs(4).rstrip("\n").split("\n")
     yield Entry(when, f"{name}: {lines[0]}" if len(lines) == 1 else f"{name}:")
     for line in lines if len(lines) > 1 else []:
-        yield Entry(math.nan, f"  {line}")
+        yield Entry(when, f"  {line}", goes_on=True)
 
 
 def _after(events: tuple[Mapping[str, Any], ...], known: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:

@@ -59,6 +59,8 @@ def run_app(options: AppOptions, make_plan: MakePlan, report_detached: Callable[
         app = TrainerApp(
             options, lambda words: _Logged(make_plan(words), console), Settings(settings_path()), shade
         )
+        # What the app itself dies of belongs on the terminal that it leaves.
+        app.error_console.file = sys.__stderr__
         leaving = app.run(mouse=options.mouse)
         console.send(POP_TITLE)
         training = app.training

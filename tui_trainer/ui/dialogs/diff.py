@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -34,7 +35,7 @@ class DiffDialog(ModalScreen[None]):
         changes: what differs.
     """
 
-    BINDINGS = [Binding("escape,enter,q,d", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q,d", "dismiss", "Close")]
 
     def __init__(self, against: str, changes: Sequence[Change]) -> None:
         super().__init__()

@@ -36,7 +36,12 @@ class LearningRateDialog(ModalScreen[float | None]):
         with Vertical(classes="dialog"):
             yield Static(Text("Learning rate"), classes="dialog--title")
             yield Static(Text(f"now {now:g}" if math.isfinite(now) else "not known yet"), id="now")
-            yield Input(f"{now:g}" if math.isfinite(now) else "", placeholder="3e-4", compact=True, select_on_focus=True)
+            yield Input(
+                f"{now:g}" if math.isfinite(now) else "",
+                placeholder="3e-4",
+                compact=True,
+                select_on_focus=True,
+            )
             yield Static(id="problem")
             yield Static(Text(f"It takes effect at the next step. {schedule_text(self._state)}"), id="effect")
             yield Static(Text("enter set   esc cancel"), classes="dialog--keys")

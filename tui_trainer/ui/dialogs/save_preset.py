@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.reactive import reactive
 from textual.screen import ModalScreen
-from textual.widgets import Checkbox, Input, Static
+from textual.widgets import Input, Static
 
 from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import clean, near_path
@@ -19,6 +21,28 @@ from tui_trainer.ui.form.rows import changed_against
 from tui_trainer.ui.form.saving import save, target
 
 
+class Place(Static, can_focus=True):
+    """Where a preset is saved: one's own folder, or the one of the project in the working directory.
+
+    Attributes:
+        project: the latter.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("left,right,space", "switch", "Change")]
+
+    project: reactive[bool] = reactive(False)
+
+    def render(self) -> Text:
+        where = "this folder, ./presets" if self.project else "mine, on this machine"
+        return Text(f"where: ‹ {where} ›")
+
+    def action_switch(self) -> None:
+        self.project = not self.project
+
+    def on_click(self) -> None:
+        self.action_switch()
+
+
 class SavePresetDialog(ModalScreen[Path | None]):
     """Shows what differs, asks for a name and a description, and saves. Gives the file, or None.
 
@@ -26,7 +50,10 @@ class SavePresetDialog(ModalScreen[Path | None]):
         form: what is saved.
     """
 
-    BINDINGS = [Binding("escape", "dismiss(None)", "Close"), Binding("ctrl+s", "save", "Save", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Close"),
+        Binding("ctrl+s", "save", "Save", priority=True),
+    ]
 
     def __init__(self, form: Form) -> None:
         super().__init__()
@@ -43,9 +70,9 @@ class SavePresetDialog(ModalScreen[Path | None]):
             yield Input(
                 placeholder="description: what it is good for, in a sentence", id="about", compact=True
             )
-            yield Checkbox("in this folder, ./presets, instead of your own", id="project", compact=True)
+            yield Place(id="place")
             yield Static("", id="trouble", markup=False)
-            yield Static(Text("ctrl+s save   tab next   esc cancel"), classes="dialog--keys")
+            yield Static(Text("ctrl+s save   tab next   ← → change   esc cancel"), classes="dialog--keys")
 
     def on_mount(self) -> None:
         self.query_one("#name").focus()
@@ -59,7 +86,7 @@ class SavePresetDialog(ModalScreen[Path | None]):
     def action_save(self) -> None:
         """Save; where that would replace a preset, only when asked for twice."""
         name = self.query_one("#name", Input).value.strip()
-        project = self.query_one("#project", Checkbox).value
+        project = self.query_one(Place).project
         try:
             path = target(name, project)
         except TrainerError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
@@ -20,7 +21,7 @@ from tui_trainer.ui.form.tasks import tasks_here
 class TaskPicker(ModalScreen[str | None]):
     """Gives the word that names a task on the command line, or None."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Close"),
         Binding("tab", "complete", "Complete", priority=True),
     ]
@@ -45,10 +46,12 @@ class TaskPicker(ModalScreen[str | None]):
     async def _fill(self) -> None:
         found = await asyncio.to_thread(tasks_here)
         self._words = [word for word, _ in found]
-        width = max((len(word) for word in self._words), default=0)
-        lines = [Text(f"{one_line(word):<{width}}  {one_line(about)}", no_wrap=True) for word, about in found]
+        names = max((len(word) for word in self._words), default=0)
         listed = self.query_one(OptionList)
-        listed.add_options([Option(line) for line in lines])
+        for word, about in found:
+            line = Text(f"{one_line(word):<{names}}  {one_line(about)}")
+            line.truncate(max(8, listed.size.width - 2), overflow="ellipsis")
+            listed.add_option(Option(line))
         listed.highlighted = 0
 
     def action_complete(self) -> None:

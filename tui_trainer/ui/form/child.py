@@ -1,4 +1,4 @@
-"""Processes of `tui-train` that work for the app: nothing they do costs it a frame, or touches the run that trains."""
+"""Processes of `tui-train` that work for the app: nothing they do costs it a frame, or touches its run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def output_of(words: Sequence[str], timeout: float) -> str:
 
 
 def reported(stderr: str, code: int) -> TrainerError:
-    """The error that a command told on stderr as `error: TITLE: MESSAGE` and `hint: …`; else its last lines."""
+    """The error that stderr tells as `error: TITLE: MESSAGE` and `hint: …`; else its last lines."""
     lines = clean(stderr).strip().splitlines()
     begin = next((k for k, line in reversed([*enumerate(lines)]) if line.startswith("error: ")), None)
     if begin is None:

@@ -31,5 +31,11 @@ def complete_path(text: str, suffix: str = "") -> tuple[str, list[str]]:
     except (OSError, ValueError):
         return text, []
     names.sort()
-    common = os.path.commonprefix(names)
+    common = _common_beginning(names)
     return (os.path.join(folder, common) if common else text), names
+
+
+def _common_beginning(names: list[str]) -> str:
+    first, last = (names[0], names[-1]) if names else ("", "")
+    same = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 
 class Line:
-    """One line that is being edited.
+    """One line that is being edited. At first all of it is selected: what is typed takes its place.
 
     Attributes:
         text: as it is now.
         cursor: before which character typing goes on.
+        selected: all of it is.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, selected: bool = False) -> None:
         self.text = text
         self.cursor = len(text)
+        self.selected = selected and bool(text)
 
     def insert(self, text: str) -> None:
         """Type or paste."""
+        if self.selected:
+            self.text, self.cursor, self.selected = "", 0, False
         text = "".join(character for character in text if character.isprintable())
         self.text = self.text[: self.cursor] + text + self.text[self.cursor :]
         self.cursor += len(text)
@@ -24,7 +28,10 @@ class Line:
     def key(self, key: str) -> bool:
         """Do what a key does in a line of text. False if that is nothing."""
         begin, end = self.cursor, self.cursor
+        selected, self.selected = self.selected, False
         match key:
+            case "backspace" | "ctrl+h" | "delete" | "ctrl+d" if selected:
+                begin, end = 0, len(self.text)
             case "left":
                 self.cursor = max(0, self.cursor - 1)
             case "right":
@@ -48,6 +55,7 @@ class Line:
             case "ctrl+k":
                 end = len(self.text)
             case _:
+                self.selected = selected
                 return False
         if begin != end:
             self.text = self.text[:begin] + self.text[end:]

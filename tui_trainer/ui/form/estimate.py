@@ -32,7 +32,7 @@ class Estimate:
         return cls(samples, *(report[key] for key in keys))
 
     def sentence(self, precision: str, short: bool = False) -> str:
-        """`1,437 train + 360 test samples · 45 steps an epoch, 1,800 in all · 42,762 parameters · float32 on cpu`."""
+        """`1,437 train samples · 45 steps an epoch, 1,800 in all · 42,762 parameters · float32 on cpu`."""
         splits = [(split, size) for split, size in self.samples if size != 0]
         samples = " + ".join(_count(size) if short else f"{_count(size)} {split}" for split, size in splits)
         an_epoch, total = _count(self.steps_per_epoch), _count(self.total_steps)

@@ -22,7 +22,7 @@ class Change:
 class Form:
     """What a person has chosen and typed. What it means is told from outside, by `take`.
 
-    What was typed for a preset or a task is kept while another one is loaded, and is there again when it comes back.
+    What was typed for a preset or task is kept while another is loaded, and is there when it comes back.
 
     Attributes:
         meaning: of the words as they were when it was asked for; None before anything is known.

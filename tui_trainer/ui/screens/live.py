@@ -142,7 +142,9 @@ class LiveScreen(Page):
     def _seen(self, name: str) -> bool:
         """Whether a pane takes room on the screen."""
         widget = self.query_one(f"#{name}")
-        return bool(widget.size) and all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))
+        return bool(widget.size) and all(
+            node.display for node in widget.ancestors_with_self if isinstance(node, Widget)
+        )
 
     def _draw_nothing(self) -> None:
         training = self.trainer.training
@@ -156,13 +158,25 @@ class LiveScreen(Page):
             return
         command: Line = (("$ ", "dim"), (one_line(" ".join(["tui-train", *training.words])), ""))
         if training.error is not None and not training.live:
-            status.show([fit_parts([Part("✗ FAILED", 0, role="bad"), Part(training.error.title, 1)], status.size.width)])
+            status.show(
+                [
+                    fit_parts(
+                        [Part("✗ FAILED", 0, role="bad"), Part(training.error.title, 1)], status.size.width
+                    )
+                ]
+            )
             empty.show([command, (), (("It did not start: 1 goes back to Setup.", ""),)])
             return
         if self._start is None or self._start[0] is not training:
             self._start = (training, self._clock())
         took = seconds(self._clock() - self._start[1])
-        status.show([fit_parts([Part("○ STARTING", 0, role="accent"), Part(f"reading … {took}", 1)], status.size.width)])
+        status.show(
+            [
+                fit_parts(
+                    [Part("○ STARTING", 0, role="accent"), Part(f"reading … {took}", 1)], status.size.width
+                )
+            ]
+        )
         empty.show([command])
 
     # ------------------------------------------------------------------ which keys apply

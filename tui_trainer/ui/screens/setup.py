@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 
@@ -43,7 +43,12 @@ class SetupScreen(Page):
     WHERE = "setup"
     CSS_PATH = "setup.tcss"
     AUTO_FOCUS = "PresetList"
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (NARROW, "-medium"), (WIDE, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [
+        (0, "-tiny"),
+        (60, "-narrow"),
+        (NARROW, "-medium"),
+        (WIDE, "-wide"),
+    ]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]
 
     def __init__(self) -> None:
@@ -80,9 +85,10 @@ class SetupScreen(Page):
         self.run_worker(self._list_presets())
 
     async def on_unmount(self) -> None:
-        if self._estimating is not None:
-            self._estimating.cancel()
-            await asyncio.wait([self._estimating])
+        estimating = self._estimating
+        self._stop_estimate()
+        if estimating is not None:
+            await asyncio.wait([estimating])
         await self._asker.close()
 
     async def _list_presets(self) -> None:
@@ -151,10 +157,10 @@ class SetupScreen(Page):
         else:
             title = ""
         if str(panel.border_title or "") != title:
-            panel.border_title = Text(title)
+            panel.border_title = Content(title)
         changed = changed_against(form)
         if str(panel.border_subtitle or "") != changed:
-            panel.border_subtitle = Text(changed)
+            panel.border_subtitle = Content(changed)
 
     def _show_about(self) -> None:
         """The line of help: of the field at the cursor, or of the preset at the cursor."""
@@ -210,8 +216,10 @@ class SetupScreen(Page):
             self._estimating.cancel()
             self._estimating = None
 
-    def _estimate(self) -> None:
+    def _estimate(self, beside_a_run: bool = False) -> None:
         self._estimate_timer = None
+        if self.trainer.live and not beside_a_run:
+            return
         if not self._form.why_not and not self._asker.waiting and self._estimating is None:
             self._estimating = asyncio.create_task(self._estimator.make(self._form.hparam_words))
             self._estimating.add_done_callback(self._estimated)
@@ -348,7 +356,7 @@ class SetupScreen(Page):
             self.trainer.show_error(known)
         self._estimator.forget(words)
         self._stop_estimate()
-        self._estimate()
+        self._estimate(beside_a_run=True)
 
     def action_undo_field(self) -> None:
         field = self.query_one(FormView).field
@@ -388,6 +396,6 @@ def _is_there(word: str) -> bool:
 
 
 def _update(line: Static, text: str) -> None:
-    """Change a line of text, if it is another one. Its height never depends on the text."""
+    """Change a line of text, if it is another one."""
     if str(line.content) != text:
-        line.update(Text(text, overflow="ellipsis"))
+        line.update(Content(text))

@@ -47,17 +47,18 @@ def step_size(low: float, high: float, most: int, unit: Unit = "number") -> floa
         for seconds in _TIMES:
             if rough <= seconds:
                 return float(seconds)
-        return _DAY * max(1.0, _round_up(rough / _DAY))
+        days = _DAY * max(1.0, _round_up(rough / _DAY))
+        return days if math.isfinite(days) else rough
     size = _round_up(rough)
     return max(1.0, size) if unit == "count" else size
 
 
 def _round_up(rough: float) -> float:
     power = math.floor(math.log10(rough))
-    for exponent in (power, power + 1):
+    for exponent in (power, min(power + 1, 308)):
         for digit in (1, 2, 5):
             size = digit * 10.0**exponent
-            if size >= rough * 0.999999:
+            if rough * 0.999999 <= size < math.inf:
                 return size
     return rough
 
@@ -94,8 +95,8 @@ def ticks(scale: Scale, most: int, unit: Unit = "number") -> list[float]:
 def _log_ticks(scale: Scale, most: int) -> list[float]:
     low, high = math.log10(scale.low), math.log10(scale.high)
     first, last = math.floor(low), math.ceil(high)
-    for digits, stride in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1)):
-        values = [digit * _power(k) for k in range(first, last + 1, stride) for digit in digits]
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        values = [digit * _power(k) for k in range(first, last + 1) for digit in digits]
         found = [value for value in values if scale.low * 0.999999 <= value <= scale.high]
         if len(found) <= most:
             return found

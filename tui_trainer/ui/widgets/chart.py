@@ -15,13 +15,14 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_trainer.headless.words import number
 from tui_trainer.ui.ascii import to_ascii
-from tui_trainer.ui.charts import ChartData, Line, Part, XAxis
-from tui_trainer.ui.widgets.axes import short_time
-from tui_trainer.ui.widgets.plot import ROLES, Options, Plot, View, draw, full_range, sign
+from tui_trainer.ui.chart_data import ChartData, Part, XAxis
+from tui_trainer.ui.widgets.canvas import ROLES, sign
+from tui_trainer.ui.widgets.plot import Options, Plot, draw, full_range
 from tui_trainer.ui.widgets.raster import MarkerName
+from tui_trainer.ui.widgets.readout import read_out
 from tui_trainer.ui.widgets.scale import Scale
+from tui_trainer.ui.widgets.view import ALL, View
 
 RECENT = 0.2
 """The part of the x axis that `recent` shows: the last fifth."""
@@ -100,7 +101,7 @@ class Chart(Widget):
         super().__init__(id=id, classes=classes)
         self.set_reactive(Chart.marker, marker)
         self._data: ChartData | None = None
-        self._view = View()
+        self._view = ALL
         self._cursor: float | None = None
         self._drawn: Plot | None = None
         self._strips: list[Strip] | None = None
@@ -109,7 +110,7 @@ class Chart(Widget):
     def show(self, data: ChartData | None) -> None:
         """Draw this from now on; None for an empty chart."""
         if data is not None and self._data is not None and data.x_axis != self._data.x_axis:
-            self._view, self._cursor = View(), None
+            self._view, self._cursor = ALL, None
         self._data = data
         self._redraw()
 
@@ -141,10 +142,9 @@ class Chart(Widget):
             return
         target = plot.column(self._at()) + columns
         place = plot.place(target)
-        if not 0 <= target < plot.columns and self._span_width() is not None:
-            edge = plot.place(min(max(target, 0), plot.columns - 1))
-            end = (self._shown_view().end or full.high) + place - edge
-            self._view = self._within(self._span_width() or 0.0, end)
+        view = self._shown_view()
+        if not 0 <= target < plot.columns and view.width is not None:
+            self._view = view.moved(full, place - plot.place(min(max(target, 0), plot.columns - 1)))
         self._cursor = min(max(place, full.low), full.high)
         self._redraw()
 
@@ -153,23 +153,16 @@ class Chart(Widget):
         full = self._full()
         if full is None or self._data is None:
             return
-        whole = full.high - full.low
-        span = self._shown_view().span(full)
-        width = span.high - span.low
-        new = max(width / factor, min(_SMALLEST[self._data.x_axis], whole), whole * 1e-6)
-        if new >= whole:
-            self._view = View()
+        around = self._at() if self.inspect else None
+        view = self._shown_view().zoomed(full, factor, around, _SMALLEST[self._data.x_axis])
+        if view.width is None:
             self.recent = False
-        elif self.inspect:
-            at = self._at()
-            self._view = self._within(new, at + (span.high - at) * new / width)
-        else:
-            self._view = View(new, self._view.end)
+        self._view = view
         self._redraw()
 
     def back_to_live(self) -> None:
         """See everything up to the newest point again, with the cursor on it."""
-        self._view, self._cursor = View(), None
+        self._view, self._cursor = ALL, None
         self._redraw()
 
     def render_line(self, y: int) -> Strip:
@@ -198,7 +191,7 @@ class Chart(Widget):
         self._option_changed("x_axis")
 
     def watch_recent(self) -> None:
-        self._view = View()
+        self._view = ALL
         self._option_changed("recent")
 
     def watch_inspect(self) -> None:
@@ -217,22 +210,11 @@ class Chart(Widget):
     def _full(self) -> Scale | None:
         return None if self._data is None else full_range(self._data)
 
-    def _span_width(self) -> float | None:
-        return self._shown_view().width
-
     def _shown_view(self) -> View:
         full = self._full()
         if self._view.width is None and self.recent and full is not None:
             return View((full.high - full.low) * RECENT)
         return self._view
-
-    def _within(self, width: float, end: float) -> View:
-        """A view that stays on the data, and follows what comes if it ends at the newest point."""
-        full = self._full()
-        if full is None:
-            return View()
-        end = max(end, full.low + width)
-        return View(width, None if end >= full.high else end)
 
     def _at(self) -> float:
         """The place of the cursor: the newest point until it is moved."""
@@ -317,37 +299,16 @@ class Chart(Widget):
         data = self._data
         if data is None:
             return []
-        parts = list(data.parts) if not self.inspect else [data.parts[0], *self._inspected(data)]
+        plot = self._plot()
+        parts = list(data.parts)
+        if self.inspect and plot is not None:
+            room = self.size.width - cell_len(parts[0].text)
+            parts[1:] = read_out(data, plot, self._at(), room)
         signs = {line.role: sign(line.role, self.marker) for line in data.lines}
         return [
             Part(f"{signs[part.role]} {part.text}", part.role) if signs.get(part.role) else part
             for part in parts
         ]
-
-    def _inspected(self, data: ChartData) -> list[Part]:
-        """What lies under the cursor: where it is, the values of all lines, and what was changed there."""
-        plot = self._plot()
-        if plot is None:
-            return []
-        at = self._at()
-        column = plot.column(at)
-        step, epoch = data.places.at(at)
-        where = [f"step {step:,.0f}"] if np.isfinite(step) else []
-        where += [f"ep {epoch:.2f}"] if np.isfinite(epoch) else []
-        where += [short_time(round(at, 1))] if data.x_axis == "time" else []
-        edges = (
-            plot.place(column - 1) / 2 + plot.place(column) / 2,
-            plot.place(column) / 2 + plot.place(column + 1) / 2,
-        )
-        changes = [Part(text, "mark") for place, text in data.marks if plot.column(place) == column]
-        lines = sorted(plot.lines, key=lambda line: line.role == "baseline")
-        parts: list[Part] = []
-        for ranges in (True, False):
-            values = [Part(_value(line, at, *edges, ranges), line.role) for line in lines if len(line.x)]
-            parts = [Part(" · ".join(where), "cursor"), *changes, *values]
-            if sum(len(part.text) + 4 for part in parts) + len(data.parts[0].text) <= self.size.width:
-                break
-        return parts
 
     def _style(self, role: str) -> Style:
         if role not in self._styles:
@@ -358,21 +319,3 @@ class Chart(Widget):
 
     def _plain(self, text: str) -> str:
         return to_ascii(text) if self.marker == "ascii" else text
-
-
-def _value(line: Line, at: float, left: float, right: float, ranges: bool) -> str:
-    """A line's mean and range between two places; of the point nearest to `at` where there is none."""
-    first = int(np.searchsorted(line.x, left, "left"))
-    last = int(np.searchsorted(line.x, right, "right"))
-    if first == last:
-        first = int(np.clip(np.searchsorted(line.x, at), 1, max(1, len(line.x) - 1)))
-        if len(line.x) == 1 or at - line.x[first - 1] <= line.x[first] - at:
-            first -= 1
-        last = first + 1
-    here = slice(first, last)
-    mean, low, high = line.mean[here], line.low[here], line.high[here]
-    if not np.isfinite(mean).any():
-        return f"{line.name} {number(float('nan'))}".strip()
-    text = f"{line.name} {number(float(np.nanmean(mean)))}".strip()
-    lowest, highest = float(np.nanmin(low)), float(np.nanmax(high))
-    return text if lowest == highest or not ranges else f"{text} ({number(lowest)}…{number(highest)})"

@@ -78,7 +78,15 @@ class ChartDeck(Horizontal):
         state = view.state
         behind = (baseline, baseline.series.rows) if baseline is not None else None
         drawn = (
-            *(view, view.series.rows, len(state.history), len(state.controls), state.status, state.phase, state.best),
+            *(
+                view,
+                view.series.rows,
+                len(state.history),
+                len(state.controls),
+                state.status,
+                state.phase,
+                state.best,
+            ),
             *(behind, self._first, self._two, first.x_axis, tuple(names)),
         )
         if drawn == self._drawn:

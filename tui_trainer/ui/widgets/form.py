@@ -26,7 +26,7 @@ _SENTENCE = 24
 
 
 class FormView(ScrollView, can_focus=True):
-    """Fields by group, each on one line, and below it what is wrong with it. Typing changes the field at the cursor.
+    """Fields by group, each on a line, below it what is wrong with it. Typing changes the field at the cursor.
 
     Args:
         form: what is edited.
@@ -40,8 +40,9 @@ class FormView(ScrollView, can_focus=True):
     FormView { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "form--group", "form--name", "form--changed", "form--value", "form--sentence", "form--error", "form--warning",
-        "form--cursor", "form--cursor-blurred", "form--input", "form--caret",
+        "form--group", "form--name", "form--changed", "form--value", "form--sentence", "form--error",
+        "form--warning",
+        "form--cursor", "form--cursor-blurred", "form--input", "form--selection", "form--caret",
     }  # fmt: skip
     ALLOW_SELECT = False
 
@@ -101,7 +102,7 @@ class FormView(ScrollView, can_focus=True):
         if field is None or not field.typed:
             self._line = None
         elif self._line is None or self._line.text != self.form.text(field.name):
-            self._line = Line(self.form.text(field.name))
+            self._line = Line(self.form.text(field.name), selected=True)
         if len(rows) != len(before):
             self.virtual_size = Size(width, len(rows))
             self.refresh()
@@ -287,7 +288,7 @@ class FormView(ScrollView, can_focus=True):
             self.fold(key[1], key[1] not in self.folded)
         elif field is not None and begin <= event.x < begin + width:
             if self._line is not None:
-                self._line.cursor = min(len(self._line.text), event.x - begin)
+                self._line.cursor, self._line.selected = min(len(self._line.text), event.x - begin), False
                 self.refresh_line(y)
             elif field.kind == "bool":
                 self._choose(field, 1)
@@ -386,11 +387,12 @@ class FormView(ScrollView, can_focus=True):
         if wrong:
             style += Style(color=self.get_component_rich_style("form--error").color)
         caret = self.get_component_rich_style("form--caret")
+        chosen = self.get_component_rich_style("form--selection").bgcolor if line.selected else None
         begin = max(0, line.cursor - width + 1)
         text = f"{line.text} "
         before, at = text[begin : line.cursor], text[line.cursor]
         after = set_cell_size(text[line.cursor + 1 :], max(0, width - cell_len(before) - cell_len(at)))
-        return [Segment(before, style), Segment(at, caret), Segment(after, style)]
+        return [Segment(before, style + Style(bgcolor=chosen)), Segment(at, caret), Segment(after, style)]
 
 
 def _control(field: FieldFacts, text: str, here: bool) -> str:

@@ -80,13 +80,12 @@ def change(state: RunState, name: str, last: float, before: float, words: bool =
         return "=", "dim"
     mark = "▲" if last > before else "▼"
     share = 100 * abs(last - before) / abs(before) if before else math.inf
-    size = (
-        f"{share:.0f} %"
-        if 1 <= share < 1000
-        else f"{share:.1g} %"
-        if share < 1
-        else number(abs(last - before))
-    )
+    if share < 0.05:
+        size = "<0.1 %"
+    elif share < 1000:
+        size = f"{share:.0f} %" if share >= 1 else f"{share:.1f} %"
+    else:
+        size = number(abs(last - before))
     direction = state.directions.get(name) or better_direction(name)
     better = (last > before) == (direction == "max")
     word = f" {'better' if better else 'worse'}" if words else ("" if better else " !")

@@ -62,5 +62,7 @@ def resume_text(state: RunState, newest: str) -> str:
 
 
 def _newest(view: RunView) -> str:
-    tag = next((str(entry["tag"]) for entry in reversed(view.reader.checkpoints()) if entry.get("last")), None)
+    tag = next(
+        (str(entry["tag"]) for entry in reversed(view.reader.checkpoints()) if entry.get("last")), None
+    )
     return view.layout.model_file(tag).name if tag is not None else ""

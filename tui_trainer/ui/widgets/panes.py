@@ -6,6 +6,7 @@ from textual import events
 
 from tui_trainer.ui.widgets.lines import Line, Lines
 
+
 class PaneTabs(Lines):
     """Names the panes and marks the current one: `[Curves] Metrics  Epochs`.
 

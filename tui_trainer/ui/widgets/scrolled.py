@@ -18,7 +18,9 @@ class Scrolled(Lines):
         newest_last: the newest row is at the bottom instead of at the top.
     """
 
-    def __init__(self, *, newest_last: bool = False, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, *, newest_last: bool = False, id: str | None = None, classes: str | None = None
+    ) -> None:
         super().__init__(id=id, classes=classes)
         self._newest_last = newest_last
         self._count = 0

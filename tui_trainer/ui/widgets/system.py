@@ -36,11 +36,17 @@ def load_lines(state: RunState) -> list[Line]:
     """GPUs, CPU and memory of the latest sample."""
     system = state.system
     lines = [_gpu(gpu) for gpu in gpus_of(state)]
-    cpu, ram = as_number(system.get("cpu")), of_memory(as_number(system.get("ram_used")), as_number(system.get("ram_total")))
+    cpu, ram = (
+        as_number(system.get("cpu")),
+        of_memory(as_number(system.get("ram_used")), as_number(system.get("ram_total"))),
+    )
     if math.isfinite(cpu):
         lines.append((*_percent("CPU", cpu), (f"RAM {ram}" if ram else "", "")))
     rss, own = as_number(system.get("rss")), as_number(system.get("cpu_process"))
-    known = [f"{own / 100:.1f} cores" if math.isfinite(own) else "", f"{rss / 1e9:.1f} GB" if math.isfinite(rss) else ""]
+    known = [
+        f"{own / 100:.1f} cores" if math.isfinite(own) else "",
+        f"{rss / 1e9:.1f} GB" if math.isfinite(rss) else "",
+    ]
     lines.append(_labelled("process", "  ".join(text for text in known if text)))
     return [line for line in lines if line]
 
@@ -105,4 +111,6 @@ def _data(state: RunState) -> str:
 
 
 def _phases(state: RunState) -> str:
-    return "  ".join(f"{one_line(name)} {seconds(took)}" for name, took in state.phases.items() if took >= 0.1)
+    return "  ".join(
+        f"{one_line(name)} {seconds(took)}" for name, took in state.phases.items() if took >= 0.1
+    )
