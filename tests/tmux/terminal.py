@@ -49,7 +49,7 @@ class Terminal:
         )  # fmt: skip
         self._tmux("set-option", "-g", "status", "off")
         self._tmux("set-option", "-s", "escape-time", "0")
-        self.wait(lambda: "$ " in self.screen(), "the shell's prompt")
+        self.prompt()
 
     def close(self) -> None:
         """End the session and whatever runs in it."""

@@ -176,7 +176,8 @@ def test_a_broken_task_file_is_an_error_and_the_next_question_is_answered(code: 
 def test_a_task_file_that_hangs_is_given_up_and_its_process_ends() -> None:
     async def work(helper: Helper) -> tuple[TrainerError, Meaning]:
         Path("net.py").write_text(
-            "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nprint('connecting …', flush=True)\ntime.sleep(600)\n"
+            "import os, time\nopen('pid', 'w').write(str(os.getpid()))\n"
+            "print('connecting …', flush=True)\ntime.sleep(600)\n"
         )
         with pytest.raises(TrainerError) as caught:
             await helper.ask(["net.py"])
@@ -222,10 +223,14 @@ def test_errors_of_a_command_keep_title_message_and_hint() -> None:
     with pytest.raises(TrainerError) as caught:
         asyncio.run(output_of(["presets", "show", "dijits"], 60))
     assert caught.value.title == "unknown preset"
-    assert "did you mean digits?" in caught.value.message
+    assert "did you mean digits" in caught.value.message
     assert caught.value.hint == "tui-train presets list"
     told = reported("Traceback …\nerror: wrong hparams: 2 problems\n  --lr: a\n  --x: b\nhint: --help", 2)
-    assert (told.title, told.message, told.hint) == ("wrong hparams", "2 problems\n  --lr: a\n  --x: b", "--help")
+    assert (told.title, told.message, told.hint) == (
+        "wrong hparams",
+        "2 problems\n  --lr: a\n  --x: b",
+        "--help",
+    )
     assert "killed by SIGSEGV" in reported("", -11).message
 
 
@@ -281,7 +286,9 @@ def test_the_estimate_is_a_sentence_and_unknown_sizes_are_question_marks() -> No
         "train_samples": 1438, "val_samples": 0, "test_samples": 359, "steps_per_epoch": 45,
         "total_steps": None, "parameters": 42_634, "device": "cuda:0",
     }  # fmt: skip
-    told = Estimate.from_json(report).sentence("bfloat16")
-    assert told == (
-        "1,438 train + 359 test samples · 45 steps an epoch, ? in all · 42,634 parameters · bfloat16 on cuda:0"
-    )
+    assert Estimate.from_json(report).sentence("bfloat16").split(" · ") == [
+        "1,438 train + 359 test samples",
+        "45 steps an epoch, ? in all",
+        "42,634 parameters",
+        "bfloat16 on cuda:0",
+    ]

@@ -252,7 +252,7 @@ def test_a_request_is_told_at_once_then_explained_then_done() -> None:
     asked.add(request)
     assert news(asked, a_state(), request) == "pause requested…"
     clock.now += SLOW_S + 0.1
-    assert news(asked, a_state()) == "pause requested… done at the next step boundary"
+    assert news(asked, a_state()) == "pause requested… at the next step boundary"
     assert "network file system" in news(asked, a_state(), request, remote=True)
     state = a_state(status="paused", controls=(done("pause"),))
     assert news(asked, state) == "paused at step 1,234"
@@ -427,7 +427,7 @@ def test_the_alert_strip_counts_what_it_leaves_out() -> None:
 def test_an_ended_run_says_how_to_go_on() -> None:
     assert (
         resume_text(a_state(status="finished", hparams={"epochs": 30}), "model_30.pt")
-        == "R trains on, to epochs 60"
+        == "R trains on to 60 epochs"
     )
     assert resume_text(a_state(status="crashed"), "model_11.pt") == "R resumes from model_11.pt"
     assert resume_text(a_state(status="failed"), "").startswith("R starts it again")

@@ -200,3 +200,14 @@ def test_a_missing_folder_holds_nothing_and_is_made_by_the_next_request(writer: 
         control.take(layout)
     control.send(layout, "pause")
     assert [request.action for request in control.take(layout)] == ["pause"]
+
+
+def test_taking_hold_of_a_run_throws_old_requests_away_and_keeps_those_that_follow(writer: RunWriter) -> None:
+    layout = writer.layout
+    control.send(layout, "stop")
+    writer.close(status="stopped")
+    again = RunWriter.resume(layout, {}, {}, {"rows": 0, "event_bytes": 0})
+    assert control.waiting(layout) == []
+    request = control.send(layout, "pause")
+    assert control.take(layout) == [request]
+    again.close()

@@ -147,12 +147,11 @@ def _stop(args: argparse.Namespace) -> int:
     if outcome.event is not None and when == "epoch_end":
         print(control_text(outcome.event))
         return Exit.OK
-    if outcome.event is not None and control.is_live(layout):
+    if outcome.event is not None and outcome.event["step"] and control.is_live(layout):
         print(f"{control_text(outcome.event)}: {run_id(layout)} saves and ends", flush=True)
     while control.is_live(layout):
         time.sleep(_LOOK_S)
-    if not layout.run_json.exists():
-        print("stopped before the first step: nothing was trained, nothing is kept")
-        return Exit.OK
-    print(status_line(read_state(RunReader(layout.root))))
+    state = read_state(RunReader(layout.root))
+    # A start that never trained is taken back: its folder is about to go, or gone.
+    print(status_line(state) if state.step else "stopped before the first step: nothing was trained")
     return Exit.OK

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -258,7 +258,7 @@ def _take_stdio() -> tuple[TextIO, TextIO]:
 
 def _answer(interpreter: Interpreter, words: list[str]) -> dict[str, Any]:
     try:
-        return asdict(interpreter.meaning(words))
+        return vars(interpreter.meaning(words))
     except TrainerError as error:
         said = (error.title, error.message, error.hint)
     except (Exception, SystemExit) as error:

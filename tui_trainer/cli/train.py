@@ -67,7 +67,12 @@ class Order:
     def runs_own_code(self) -> bool:
         """Whether loading the task would run a file or module of the user's."""
         word = self.resumed_task or self.typed or (self.preset.task if self.preset else None)
-        return word is not None and word not in BUILT_IN and looks_like_task(word)
+        if word is None or word in BUILT_IN or not looks_like_task(word):
+            return False
+        file = Path(word.partition(":")[0])
+        places = [Path(), *([self.preset.path.parent] if self.preset and self.preset.path else [])]
+        # One that is missing is found to be so without running anything.
+        return file.suffix != ".py" or any((place / file).is_file() for place in places)
 
     def task(self) -> Task:
         return choose_task(

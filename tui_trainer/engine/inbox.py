@@ -43,8 +43,7 @@ class Inbox:
         self._thread = threading.Thread(target=self._run, name="control-inbox", daemon=True)
 
     def start(self) -> None:
-        """Throw away what was meant for an earlier trainer, then watch."""
-        control.clear(self._layout)
+        """Begin to watch."""
         self._thread.start()
 
     def stop(self) -> None:

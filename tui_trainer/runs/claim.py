@@ -8,6 +8,7 @@ from typing import Any
 
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.files import FileLock, LockHeld, lock_is_held, read_owner
+from tui_trainer.runs import control
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import SCHEMA, RunLayout
 
@@ -88,7 +89,10 @@ def refuse_live(layout: RunLayout) -> None:
 
 def _lock(layout: RunLayout) -> FileLock:
     try:
-        return FileLock(layout.lock).acquire(patience_s=0.5)
+        lock = FileLock(layout.lock).acquire(patience_s=0.5)
+        # Here and not later: from now on whoever sees the lock may ask for something.
+        control.clear(layout)
+        return lock
     except LockHeld as held:
         raise in_use(layout, held.owner) from None
     except OSError as error:

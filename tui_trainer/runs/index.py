@@ -32,8 +32,9 @@ def summarise(root: Path, clock: Callable[[], float] = time.time) -> dict[str, A
         clock: source of unix seconds, for the duration of a run that goes on.
 
     Returns:
-        run_id, name, run_dir, task, status, epoch, step, best ({metric, value, epoch} or None), and metrics (the
-        latest values), created (unix seconds or None), duration_s (or None), epochs, device, pinned, reason.
+        run_id, name, run_dir, task, status, epoch, step, best ({metric, value, epoch} or None), and metrics
+        (the latest values), created (unix seconds or None), duration_s (or None), epochs, device, pinned,
+        reason.
     """
     reader = RunReader(root, clock)
     return summarise_run(reader, reader.run(), reader.hparams(), clock)
@@ -257,7 +258,7 @@ def _latest(root: Path) -> dict[str, Any]:
     return _NOTHING | found
 
 
-_NOTHING = {
+_NOTHING: dict[str, Any] = {
     "epoch": 0,
     "step": 0,
     "best": None,

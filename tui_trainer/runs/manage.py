@@ -24,7 +24,9 @@ def set_run_pinned(layout: RunLayout, pinned: bool) -> None:
         run = read_object(layout.run_json)
         if not run:
             # Writing it anew would lose what is left in it.
-            raise FileError("run.json is unreadable", str(layout.run_json), "restore it from a copy of the run")
+            raise FileError(
+                "run.json is unreadable", str(layout.run_json), "restore it from a copy of the run"
+            )
         write_object(layout.run_json, {**run, "pinned": pinned})
 
 

@@ -58,9 +58,7 @@ class Asked:
             text = f"{request_text(request, state)} requested…"
             if now - since <= SLOW_S:
                 return Part(text, 1, role="accent")
-            why = (
-                "may take seconds over a network file system" if remote else "done at the next step boundary"
-            )
+            why = "takes seconds over a network file system" if remote else "at the next step boundary"
             return Part(f"{text} {why}", 1, text, role="accent")
         if self._outcome is not None and now - self._outcome[1] <= SHOWN_S:
             return self._outcome[0]
@@ -108,7 +106,7 @@ def outcome_text(event: Mapping[str, Any]) -> str:
     if action in ("unpause", "resume"):
         return f"went on{at}"
     if action == "stop":
-        return f"stops at the end of the epoch, asked{at}" if value == "epoch_end" else f"stops{at}"
+        return f"stops at the end of the epoch, heard{at}" if value == "epoch_end" else f"stops{at}"
     if action == "save":
         name = str(event.get("path") or "").rpartition("/")[2] or "a checkpoint"
         return one_line(f"saved {name}{at}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -23,10 +22,8 @@ from tui_trainer.ui.changes import changed_hparams
 from tui_trainer.ui.query import Record
 
 REFRESH_S = 3.0
-_PUBLISH_S = 0.15
+_PUBLISH_S = 0.2
 _FIRST = 48
-_BREATH_S = 0.004
-"""How long the thread reads before it lets the app's own thread have the interpreter."""
 _WATCHED = ("run.json", "events.jsonl", "checkpoints/checkpoints.json")
 _CURVE_BYTES = 16 << 20
 
@@ -197,7 +194,7 @@ class Catalogue:
             self._wake.set()
 
     def do(self, key: Hashable, job: Callable[[], None]) -> None:
-        """Have the thread do something soon, in place of what was asked for under the same key and has not begun."""
+        """Have the thread do something soon, in place of what was asked under this key and has not begun."""
         self._jobs[key] = job
         self.watch()
         self._wake.set()
@@ -241,7 +238,7 @@ class Catalogue:
         """Read what has changed since the last time."""
         names = sorted(_folders(self.runs_dir), reverse=True)
         known: dict[str, Run] = {}
-        published = breath = time.monotonic()
+        published = time.monotonic()
         fresh = 0
         for name in names:
             if self._closed.is_set():
@@ -251,10 +248,6 @@ class Catalogue:
                 known[name] = run
             fresh += new
             now = time.monotonic()
-            if now - breath > _BREATH_S:
-                # An instant of sleep hands the interpreter over; otherwise the app would wait 5 ms each time.
-                time.sleep(0.0005)
-                breath = now
             if fresh and not self.complete and (fresh == _FIRST or now - published > _PUBLISH_S):
                 self._publish(known)
                 self._work()
@@ -284,7 +277,8 @@ class Catalogue:
 
     def _publish(self, known: Mapping[str, Run], force: bool = False) -> None:
         runs = tuple(known.values())
-        if not force and len(runs) == len(self.runs) and all(a is b for a, b in zip(runs, self.runs, strict=True)):
+        same = len(runs) == len(self.runs) and all(a is b for a, b in zip(runs, self.runs, strict=True))
+        if same and not force:
             return
         self.runs = runs
         self.generation += 1
@@ -303,9 +297,22 @@ class Catalogue:
 
 
 def _unreadable(root: Path, stamp: Stamp, error: Exception) -> Run:
-    nothing = {"run_id": root.name, "run_dir": str(root), "status": "unknown", "reason": f"unreadable: {error}"}
+    reason = f"unreadable: {error}"
+    nothing: dict[str, Any] = {
+        "run_id": root.name,
+        "run_dir": str(root),
+        "status": "unknown",
+        "reason": reason,
+    }
     nothing |= dict.fromkeys(("name", "task", "device"), "") | dict.fromkeys(("epoch", "step", "epochs"), 0)
-    summary = {**nothing, "best": None, "metrics": {}, "created": None, "duration_s": None, "pinned": False}
+    summary: dict[str, Any] = {
+        **nothing,
+        "best": None,
+        "metrics": {},
+        "created": None,
+        "duration_s": None,
+        "pinned": False,
+    }
     return Run(root, stamp, summary, {}, {}, _record(root, summary, {}, {}))
 
 

@@ -82,6 +82,9 @@ class ConsoleRedirect:
     Descriptors 1 and 2 lead to a file, so native code and child processes can't draw over the app, and 0 to
     nothing, so they can't take its keys. Textual finds the terminal in `sys.__stdin__`, `sys.__stdout__` and
     `sys.__stderr__`. All is put back on leaving, unless `let_go` was called.
+
+    Attributes:
+        screen: the way to the terminal.
     """
 
     def __enter__(self) -> ConsoleRedirect:
@@ -96,8 +99,8 @@ class ConsoleRedirect:
         os.close(null)
         self._aim(self._log.fileno())
         keys = open(self._saved[0], closefd=False)
-        self._screen = FdStream(self._saved[2], encoding, buffered=True)
-        self._set(__stdin__=keys, __stdout__=self._screen, __stderr__=self._screen)
+        self.screen = FdStream(self._saved[2], encoding, buffered=True)
+        self._set(__stdin__=keys, __stdout__=self.screen, __stderr__=self.screen)
         self._claim()
         _open.add(self)
         return self
@@ -136,8 +139,8 @@ class ConsoleRedirect:
     def send(self, text: str) -> None:
         """Write to the terminal while the app does not draw. Nothing once it is given up."""
         if self._saved:
-            self._screen.write(text)
-            self._screen.flush()
+            self.screen.write(text)
+            self.screen.flush()
 
     def let_go(self) -> None:
         """Give the terminal up for good: a run outlives it."""

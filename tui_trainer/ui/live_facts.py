@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tui_trainer.headless.pace import Pace
@@ -13,7 +12,7 @@ from tui_trainer.headless.words import age, duration, eta, number, one_line, sec
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.state import ACTIVE, RunState
 from tui_trainer.ui.status import shown_status
-from tui_trainer.ui.widgets.lines import Line, cells, cut
+from tui_trainer.ui.widgets.lines import Line, cells, crop
 
 _ROLES = {
     "starting": "accent",
@@ -33,7 +32,7 @@ class Part:
 
     Attributes:
         text: in full.
-        rank: 0 is always kept; of the others the largest goes first.
+        rank: 0 and 1 are kept; of the others the largest goes first.
         short: shown instead where the line is too long.
         role: as in `Lines`.
     """
@@ -45,26 +44,35 @@ class Part:
 
 
 def fit_parts(parts: Sequence[Part], width: int, between: str = " · ") -> Line:
-    """A line of as many parts as fit, in their order: in full, else in short, else without the least important."""
+    """A line of as many parts as fit, in their order.
+
+    What matters less is shortened first, then left out from the least important on, and only then what matters
+    most (ranks 0 and 1) is shortened and cut.
+    """
     kept = [part for part in parts if part.text]
-    line = _join([(part.text, part.role) for part in kept], between)
-    while cells(line) > width:
-        line = _join([(part.short or part.text, part.role) for part in kept], between)
-        least = max(kept, key=lambda part: part.rank)
-        if cells(line) <= width or least.rank == 0:
-            break
+    line = _join(kept, between)
+    if cells(line) > width:
+        kept = [_shortened(part) if part.rank > 1 else part for part in kept]
+    while cells(line := _join(kept, between)) > width and (least := max(kept, key=_rank)).rank > 1:
         kept.remove(least)
-    if cells(line) <= width:
-        return line
-    *head, (text, role) = line
-    return (*head, (cut(text, width - cells(tuple(head))), role))
+    if cells(line) > width:
+        kept = [_shortened(part) for part in kept]
+    return crop(_join(kept, between), width)
 
 
-def _join(pieces: Sequence[tuple[str, str]], between: str) -> Line:
-    spans = list(pieces[:1])
-    for before, piece in pairwise(pieces):
+def _rank(part: Part) -> int:
+    return part.rank
+
+
+def _shortened(part: Part) -> Part:
+    return replace(part, text=part.short or part.text)
+
+
+def _join(parts: Sequence[Part], between: str) -> Line:
+    spans = [(part.text, part.role) for part in parts[:1]]
+    for number, part in enumerate(parts[1:]):
         # After the state's word a wider gap reads better than a dot.
-        spans += [("  " if before == pieces[0] and before[1] else between, "dim"), piece]
+        spans += [("  " if number == 0 and parts[0].role else between, "dim"), (part.text, part.role)]
     return tuple(spans)
 
 

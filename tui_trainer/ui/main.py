@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.launch import Result, Watch
@@ -60,7 +60,7 @@ def run_app(options: AppOptions, make_plan: MakePlan, report_detached: Callable[
             options, lambda words: _Logged(make_plan(words), console), Settings(settings_path()), shade
         )
         # What the app itself dies of belongs on the terminal that it leaves.
-        app.error_console.file = sys.__stderr__
+        app.error_console.file = cast("IO[str]", console.screen)
         leaving = app.run(mouse=options.mouse)
         console.send(POP_TITLE)
         training = app.training

@@ -1,6 +1,7 @@
-"""The language of filters: words that occur somewhere, and `key=value`, `key!=value`, `key<value`, `key>value`.
+"""The language of filters: words, and `key=value`, `key!=value`, `key<value`, `key>value`.
 
-`digits lr<1e-3 test/accuracy>0.9 name=night*`: everything that is said must hold. Quotes keep spaces together.
+`digits lr<1e-3 test/accuracy>0.9 name=night*`: everything that is said must hold. Quotes keep spaces
+together.
 """
 
 from __future__ import annotations
@@ -74,15 +75,16 @@ class Query:
 
     def matches(self, record: Record) -> bool:
         """Whether a record passes."""
-        return all(word in record.text for word in self.words) and all(t.holds(record.values) for t in self.terms)
+        said = all(word in record.text for word in self.words)
+        return said and all(term.holds(record.values) for term in self.terms)
 
 
 def parse_query(text: str) -> Query:
     """The filter that somebody typed.
 
     Raises:
-        QueryError: a term without a key or a value, `<` or `>` with something that is no number, or a quote that
-            is left open.
+        QueryError: a term without a key, `<` or `>` with something that is no number, or a quote that is left
+            open.
     """
     words: list[str] = []
     terms: list[Term] = []

@@ -37,5 +37,7 @@ def complete_path(text: str, suffix: str = "") -> tuple[str, list[str]]:
 
 def _common_beginning(names: list[str]) -> str:
     first, last = (names[0], names[-1]) if names else ("", "")
-    same = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    same = next(
+        (k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
     return first[:same]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from tui_trainer.headless.words import clean, one_line, plural
+from tui_trainer.headless.words import clean, one_line
 from tui_trainer.ui.form.model import Form
 
 INDENT = 4
@@ -78,7 +78,7 @@ def _error_rows(form: Form, width: int) -> list[Row]:
         rows += _wrapped("plain", line, width)
     if form.error.hint:
         rows += [Row("plain", "", ""), *_wrapped("warning", f"hint: {form.error.hint}", width)]
-    return rows
+    return [*rows, Row("plain", "", ""), *_wrapped("plain", "ctrl+l tries again.", width)]
 
 
 def _wrapped(
@@ -113,7 +113,10 @@ def help_of(form: Form, name: str) -> str:
 
 def waiting_text(words: list[str], seconds: float) -> str:
     """What is said while nothing is known."""
-    name = one_line(words[-1]) if words else "…"
-    if seconds < 1:
-        return f"loading {name} …"
-    return f"loading {name} … {plural(int(seconds), 'second')}"
+    return f"loading {named(words)} …{f' {int(seconds)} s' if seconds >= 1 else ''}"
+
+
+def named(words: list[str]) -> str:
+    """The preset that a command line names, or else its task."""
+    at = words.index("--preset") + 1 if "--preset" in words[:-1] else 0
+    return one_line(words[at]) if words else ""

@@ -12,7 +12,7 @@ from textual.containers import Container
 
 from tui_trainer.config.fields import flag_text
 from tui_trainer.headless.words import age, duration, number, one_line, short_name
-from tui_trainer.runs.directions import better_direction, is_better
+from tui_trainer.runs.directions import Direction, better_direction, is_better
 from tui_trainer.runs.state import ACTIVE, RunState
 from tui_trainer.ui.charts import OTHERS, X_AXES, chart_names, compare_data
 from tui_trainer.ui.run_view import RunView
@@ -70,7 +70,7 @@ class CompareScreen(Page):
     WHERE = "compare"
     TAB = "runs"
     CSS_PATH = "compare.tcss"
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         super().__init__()
@@ -121,9 +121,13 @@ class CompareScreen(Page):
         for k, (view, state) in enumerate(zip(self._views, states, strict=True)):
             look = f"other{k % OTHERS + 1}"
             # The first two stay whatever the width.
-            columns.append(Column(_title(view, state), _VALUE, grow=1, most=30, drop=max(0, k - 1), name=str(k), look=look))
+            columns.append(
+                Column(
+                    _title(view, state), _VALUE, grow=1, most=30, drop=max(0, k - 1), name=str(k), look=look
+                )
+            )
         self._table.set_columns(columns)
-        self._table.set_rows([*_facts(states), *_metrics(states), *self._hparams(states)])
+        self._table.set_rows([*self._hparams(states), *_metrics(states), *_facts(states)])
         at = names.index(self._chart_name) + 1
         hparams = "all hparams" if self._all_hparams else "hparams that differ"
         text = f" {len(self._views)} runs   {short_name(self._chart_name)} ({at} of {len(names)})   {hparams}"
@@ -198,6 +202,7 @@ def _facts(states: Sequence[RunState]) -> Iterator[Row]:
         "device": lambda state: one_line(state.device),
         "started": lambda state: age(state.started),
     }
+    yield Row("run", "")
     for name, say in said.items():
         yield Row("run", name, tuple(say(state) for state in states))
 
@@ -212,7 +217,7 @@ def _metrics(states: Sequence[RunState]) -> Iterator[Row]:
         winner: int | None = None
         for k, best in enumerate(bests):
             leader = bests[winner] if winner is not None else None
-            way = "max" if (direction or better_direction(name)) == "max" else "min"
+            way: Direction = "max" if (direction or better_direction(name)) == "max" else "min"
             if best is not None and (leader is None or is_better(best.value, leader.value, way)):
                 winner = k
         values = tuple(f"{number(best.value)} @{best.epoch}" if best is not None else "–" for best in bests)

@@ -1,4 +1,4 @@
-"""What the lists of runs and of checkpoints have in common: a table, a filter, an order, details of the current row."""
+"""What the lists of runs and of checkpoints have in common: a table, a filter, an order, details."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widgets import Input
 
-from tui_trainer.errors import did_you_mean
+from tui_trainer.errors import TrainerError, did_you_mean
 from tui_trainer.headless.words import one_line
 from tui_trainer.ui.query import Query, QueryError, Record, parse_query
 from tui_trainer.ui.screens.page import Page
@@ -54,17 +54,19 @@ class ListPage(Page, Generic[Item]):
     """
 
     CSS_PATH = "listing.tcss"
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
     ORDERS: ClassVar[Sequence[Order[Any]]] = ()
     REMEMBERED: ClassVar[str] = ""
     NOUN: ClassVar[str] = ""
 
     def __init__(self) -> None:
         super().__init__()
-        self.table: Table[Item] = Table(self.columns(), self.cells, self.key, id="table")
+        self.table: Table[Item] = Table((), self.cells, self.key, id="table")
         self._facts = Lines(id="facts")
         self._details = Lines(id="details")
-        self._filter = Input(id="filter", placeholder="text  key=value  key<value  key>value  key!=value", compact=True)
+        self._filter = Input(
+            id="filter", placeholder="text  key=value  key<value  key>value  key!=value", compact=True
+        )
         self._query, self._wrong = Query(), ""
         self._version: object = None
         self._total = 0
@@ -102,7 +104,7 @@ class ListPage(Page, Generic[Item]):
         """What is said of the current item; `wide` where there is a panel for it."""
         raise NotImplementedError
 
-    def facts(self) -> Sequence[tuple[str, str]]:
+    def facts(self) -> Iterable[tuple[str, str]]:
         """More for the line above the table: pieces of text with their roles."""
         return ()
 
@@ -124,6 +126,7 @@ class ListPage(Page, Generic[Item]):
         self._order = next((order for order in self.ORDERS if order.column == word), self.ORDERS[0])
         self._descending = way == "down" if way else self._order.descending
         self._filter.display = False
+        self.table.set_columns(self.columns())
         self.table.focus()
 
     def tick(self) -> None:
@@ -147,7 +150,9 @@ class ListPage(Page, Generic[Item]):
         if self._query:
             query, record = self._query, self.record
             items = [item for item in items if query.matches(record(item))]
-        self.table.set_empty(self.nothing() if not self._total else "nothing passes the filter; esc clears it")
+        self.table.set_empty(
+            self.nothing() if not self._total else "nothing passes the filter; esc clears it"
+        )
         self.table.set_rows(self._sorted(items))
         self._aged = time.monotonic()
         if self._order is not None:
@@ -163,7 +168,8 @@ class ListPage(Page, Generic[Item]):
 
     def _sorted(self, items: Sequence[Item]) -> list[Item]:
         order = self._order or self.ORDERS[0]
-        having, lacking = [], []
+        having: list[tuple[Any, Item]] = []
+        lacking: list[tuple[Any, Item]] = []
         for item in items:
             value = order.key(item)
             (lacking if value is None else having).append((value, item))
@@ -180,6 +186,8 @@ class ListPage(Page, Generic[Item]):
             line.append((f"   {one_line(self._wrong)}: all are shown", "bad"))
         elif self._query and not self._filter.display:
             line.append((f"   filter {one_line(self._filter.value)}", "accent"))
+        if self._order is not None:
+            line.append((f"   by {self._order.word} {'▾' if self._descending else '▴'}", "dim"))
         for text, role in self.facts():
             line.append((f"   {text}", role))
         self._facts.show([tuple(line)])
@@ -199,6 +207,25 @@ class ListPage(Page, Generic[Item]):
     def on_table_row_highlighted(self, event: Table.RowHighlighted) -> None:
         self.show_details()
         self.refresh_bindings()
+
+    def in_thread(self, name: str, job: Callable[[], None]) -> None:
+        """Do something with files outside of the app's own thread, then look at the folder again."""
+        trainer = self.trainer
+
+        def run() -> None:
+            try:
+                job()
+            except TrainerError as error:
+                problem = error
+                trainer.call_soon(lambda: trainer.show_error(problem))
+            trainer.catalogue.watch(at_once=True)
+            trainer.call_soon(self.tick)
+
+        trainer.catalogue.do((self.WHERE, name), run)
+
+    def say(self, text: str) -> None:
+        """Tell why something is not done."""
+        self.app.notify(text, severity="warning", markup=False)
 
     # ------------------------------------------------------------------ filter
 
@@ -233,6 +260,7 @@ class ListPage(Page, Generic[Item]):
 
     def _leave_filter(self) -> None:
         self._filter.display = False
+        self.table.set_columns(self.columns())
         self.table.focus()
         self.show_facts()
 

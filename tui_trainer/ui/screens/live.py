@@ -28,9 +28,9 @@ from tui_trainer.ui.widgets.epochs import EpochTable
 from tui_trainer.ui.widgets.lines import Line, Lines
 from tui_trainer.ui.widgets.log import LogPane
 from tui_trainer.ui.widgets.metrics import MetricsTable
+from tui_trainer.ui.widgets.outcome import Outcome
 from tui_trainer.ui.widgets.panes import PaneTabs
 from tui_trainer.ui.widgets.scrolled import Scrolled
-from tui_trainer.ui.widgets.outcome import Outcome
 from tui_trainer.ui.widgets.system import SystemPanel
 
 PANES = ("curves", "metrics", "epochs", "system", "log")

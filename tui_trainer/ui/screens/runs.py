@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +32,9 @@ def best_text(run: Run, with_epoch: bool = True) -> str:
     best = run.summary["best"]
     if not best:
         return ""
-    name = short_name(str(best.get("metric") or ""), 18).replace("accuracy", "acc").replace("perplexity", "ppl")
+    name = (
+        short_name(str(best.get("metric") or ""), 18).replace("accuracy", "acc").replace("perplexity", "ppl")
+    )
     at = f" @{best.get('epoch')}" if with_epoch else ""
     return f"{number(as_number(best.get('value')))} {name}{at}"
 
@@ -116,7 +118,12 @@ class RunsScreen(ListPage[Run]):
         )
 
     def _called(self, run: Run) -> str:
-        words = [run.name, run.short_id, "pin" if run.pinned else "", "baseline" if self._is_baseline(run) else ""]
+        words = [
+            run.name,
+            run.short_id,
+            "pin" if run.pinned else "",
+            "baseline" if self._is_baseline(run) else "",
+        ]
         return " ".join(word for word in words if word)
 
     def _is_baseline(self, run: Run) -> bool:
@@ -175,7 +182,9 @@ class RunsScreen(ListPage[Run]):
         lines += [((f"best {best}", "accent"),), BLANK] if best else []
         lines += [((f"{name:<28} ", "dim"), (value, "")) for name, value in metrics]
         lines += [BLANK, (("changed", "head"),)]
-        lines += [((f"{one_line(k):<28} ", "dim"), (one_line(flag_text(v)), "")) for k, v in item.changed.items()]
+        lines += [
+            ((f"{one_line(k):<28} ", "dim"), (one_line(flag_text(v)), "")) for k, v in item.changed.items()
+        ]
         lines += [] if item.changed else [(("nothing against the preset", "dim"),)]
         return [*lines, BLANK, ((near_path(item.root), "dim"),)]
 
@@ -201,7 +210,17 @@ class RunsScreen(ListPage[Run]):
     # ------------------------------------------------------------------ keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("open", "select", "baseline", "resume", "load", "checkpoints", "pin", "delete", "copy_path"):
+        if action in (
+            "open",
+            "select",
+            "baseline",
+            "resume",
+            "load",
+            "checkpoints",
+            "pin",
+            "delete",
+            "copy_path",
+        ):
             return True if self.table.current is not None else None
         if action == "compare":
             return True if len(self._chosen()) > 1 else None
@@ -211,7 +230,13 @@ class RunsScreen(ListPage[Run]):
         """The selected runs and the one under the cursor, in the order of the list."""
         current = self.table.current
         chosen = self._marked | ({current.root} if current is not None else set())
-        return [run for run in self.items() if run.root in chosen] if len(chosen) > 1 else [current] if current else []
+        return (
+            [run for run in self.items() if run.root in chosen]
+            if len(chosen) > 1
+            else [current]
+            if current
+            else []
+        )
 
     def action_open(self) -> None:
         run = self.table.current
@@ -236,7 +261,7 @@ class RunsScreen(ListPage[Run]):
     def action_compare(self) -> None:
         chosen = self._chosen()
         if len(chosen) > MOST:
-            self._say(f"{len(chosen)} runs are selected; the first {MOST} are compared")
+            self.say(f"{len(chosen)} runs are selected; the first {MOST} are compared")
         self.app.switch_screen(CompareScreen([run.root for run in chosen[:MOST]]))
 
     def action_baseline(self) -> None:
@@ -253,7 +278,7 @@ class RunsScreen(ListPage[Run]):
             return
         refusal = resume_refusal(run.root, run.status)
         if refusal:
-            self._say(refusal)
+            self.say(refusal)
         else:
             self.trainer.start(["--resume", str(run.root)])
 
@@ -263,7 +288,7 @@ class RunsScreen(ListPage[Run]):
             return
         path = RunLayout(run.root).hparams_json
         if not run.hparams:
-            self._say(f"{near_path(path)} is missing or unreadable; a checkpoint has a copy: C, then l")
+            self.say(f"{near_path(path)} is missing or unreadable; a checkpoint has a copy: C, then l")
             return
         self.trainer.open_setup(["--preset", str(path)])
 
@@ -289,9 +314,11 @@ class RunsScreen(ListPage[Run]):
         layout, pinned = RunLayout(run.root), not run.pinned
         if control.is_live(layout):
             if self.trainer.request(run.root, "pin" if pinned else "unpin") is not None:
-                self.app.notify(f"{run.short_id}: asked its trainer to {'pin' if pinned else 'unpin'} it", markup=False)
+                self.app.notify(
+                    f"{run.short_id}: asked its trainer to {'pin' if pinned else 'unpin'} it", markup=False
+                )
             return
-        self._in_thread("pin", lambda: manage.set_run_pinned(layout, pinned))
+        self.in_thread("pin", lambda: manage.set_run_pinned(layout, pinned))
 
     # ------------------------------------------------------------------ deleting
 
@@ -302,13 +329,16 @@ class RunsScreen(ListPage[Run]):
         going = [run for run in chosen if run not in pinned and run not in live]
         left = ", ".join(
             text
-            for text, runs in ((f"{_names(pinned)} pinned (p unpins)", pinned), (f"{_names(live)} training", live))
+            for text, runs in (
+                (f"{_names(pinned)} pinned (p unpins)", pinned),
+                (f"{_names(live)} training", live),
+            )
             if runs
         )
         if not going:
-            self._say(f"nothing is deleted: {left}")
+            self.say(f"nothing is deleted: {left}")
             return
-        self._in_thread("contents", lambda: self._ask(going, left))
+        self.in_thread("contents", lambda: self._ask(going, left))
 
     def _marked_runs(self) -> list[Run]:
         return [run for run in self.items() if run.root in self._marked]
@@ -342,35 +372,18 @@ class RunsScreen(ListPage[Run]):
                     errors.append(error)
             gone = len(going) - len(errors)
             stays = f"; {plural(kept, 'folder')} with other files stayed" if kept else ""
-            self.trainer.call_soon(lambda: self._deleted(f"deleted {plural(gone, 'run')}{stays}" if gone else "", errors))
+            self.trainer.call_soon(
+                lambda: self._deleted(f"deleted {plural(gone, 'run')}{stays}" if gone else "", errors)
+            )
 
         self._mark(self._marked - {run.root for run in going})
-        self._in_thread("delete", delete)
+        self.in_thread("delete", delete)
 
     def _deleted(self, said: str, errors: list[TrainerError]) -> None:
         if said:
             self.app.notify(said, markup=False)
         if errors:
             self.trainer.show_error(errors[0])
-
-    # ------------------------------------------------------------------
-
-    def _in_thread(self, key: str, job: Callable[[], None]) -> None:
-        """Do something with files outside of the app's own thread, then look at the folder again."""
-        trainer = self.trainer
-
-        def run() -> None:
-            try:
-                job()
-            except TrainerError as error:
-                problem = error
-                trainer.call_soon(lambda: trainer.show_error(problem))
-            trainer.catalogue.watch(at_once=True)
-
-        trainer.catalogue.do(("runs", key), run)
-
-    def _say(self, text: str) -> None:
-        self.app.notify(text, severity="warning", markup=False)
 
 
 def _label(run: Run) -> str:

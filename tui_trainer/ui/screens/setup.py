@@ -25,7 +25,7 @@ from tui_trainer.ui.form.estimate import Estimator
 from tui_trainer.ui.form.helper import Asker, Helper
 from tui_trainer.ui.form.meaning import Meaning
 from tui_trainer.ui.form.model import Form
-from tui_trainer.ui.form.rows import changed_against, help_of, waiting_text
+from tui_trainer.ui.form.rows import changed_against, help_of, named, waiting_text
 from tui_trainer.ui.screens.page import NARROW, WIDE, Page
 from tui_trainer.ui.widgets.form import FormView
 from tui_trainer.ui.widgets.presets import PresetList, about, word_of
@@ -56,10 +56,12 @@ class SetupScreen(Page):
         self._form = Form()
         self._helper = Helper()
         self._asker = Asker(self._helper, self._answered)
-        self._asked = 0.0
+        self._asked: list[str] = []
+        self._asked_at = 0.0
         self._estimator = Estimator()
         self._estimating: asyncio.Task[None] | None = None
         self._estimate_timer: Timer | None = None
+        self._keys_for: tuple[object, ...] = ()
 
     def content(self) -> ComposeResult:
         with Horizontal(id="body"):
@@ -113,8 +115,8 @@ class SetupScreen(Page):
         self._ask(fresh=True)
 
     def _ask(self, fresh: bool = False) -> None:
-        self._asked = time.monotonic()
-        self._asker.ask(self._form.words, fresh)
+        self._asked, self._asked_at = self._form.words, time.monotonic()
+        self._asker.ask(self._asked, fresh)
         if self.is_mounted:
             self._show()
 
@@ -145,7 +147,7 @@ class SetupScreen(Page):
         self._show_about()
         _update(self.query_one("#command", Static), f"$ {one_line(form.command)}")
         self._show_estimate()
-        self.refresh_bindings()
+        self._refresh_keys()
 
     def _show_title(self) -> None:
         form, panel = self._form, self.query_one("#form")
@@ -153,9 +155,9 @@ class SetupScreen(Page):
             sentence = one_line(form.meaning.description)
             title = f"{one_line(form.title)} · {sentence}" if sentence else one_line(form.title)
         elif form.loading:
-            title = waiting_text(form.loading, time.monotonic() - self._asked)
+            title = waiting_text(form.loading, time.monotonic() - self._asked_at)
         else:
-            title = ""
+            title = named(form.words)
         if str(panel.border_title or "") != title:
             panel.border_title = Content(title)
         changed = changed_against(form)
@@ -242,7 +244,7 @@ class SetupScreen(Page):
 
     def on_form_view_moved(self) -> None:
         self._show_about()
-        self.refresh_bindings()
+        self._refresh_keys()
 
     def on_form_view_folded(self) -> None:
         self.trainer.settings.set("setup.folded", sorted(self.query_one(FormView).folded))
@@ -271,11 +273,11 @@ class SetupScreen(Page):
         self.query_one(PresetList).filter(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.query_one(PresetList).focus()
+        self.set_focus(self.query_one(PresetList))
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self.set_class(isinstance(event.widget, FormView), "-in-form")
-        self.refresh_bindings()
+        self._refresh_keys()
 
     # ------------------------------------------------------------------ keys
 
@@ -291,6 +293,14 @@ class SetupScreen(Page):
             return None if form.why_not else True
         return True
 
+    def _refresh_keys(self) -> None:
+        """Draw the key bar anew if other keys apply now."""
+        form, view = self._form, self.query_one(FormView)
+        applies = (form.meaning is None, bool(form.why_not), self.focused, view.field is None)
+        if applies != self._keys_for:
+            self._keys_for = applies
+            self.refresh_bindings()
+
     def action_start(self) -> None:
         """Train here."""
         self.run_worker(self._start(detached=False), group="start", exclusive=True)
@@ -300,7 +310,9 @@ class SetupScreen(Page):
         self.run_worker(self._start(detached=True), group="start", exclusive=True)
 
     async def _start(self, detached: bool) -> None:
-        # What was typed last may not be looked at yet.
+        # What was typed last may not be looked at yet, or not even be asked about.
+        if self._form.words != self._asked:
+            self._ask()
         await self._asker.settled()
         if self._form.why_not or self._form.meaning is None:
             return
@@ -343,7 +355,7 @@ class SetupScreen(Page):
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
         field.add_class("-open")
-        field.focus()
+        self.set_focus(field)
 
     def action_copy_command(self) -> None:
         self.app.copy_to_clipboard(self._form.command)
@@ -377,7 +389,7 @@ class SetupScreen(Page):
 
     def action_edit(self) -> None:
         self.add_class("-in-form")
-        self.query_one(FormView).focus()
+        self.set_focus(self.query_one(FormView))
 
     def action_leave_field(self) -> None:
         field = self.query_one("#filter", Input)
@@ -385,7 +397,7 @@ class SetupScreen(Page):
             field.value = ""
             field.remove_class("-open")
         self.remove_class("-in-form")
-        self.query_one(PresetList).focus()
+        self.set_focus(self.query_one(PresetList))
 
 
 def _is_there(word: str) -> bool:

@@ -37,7 +37,7 @@ def epoch_fraction(state: RunState) -> float:
     if state.epoch and state.current_epoch <= state.epoch:
         return 1.0
     if not state.steps_per_epoch:
-        return math.nan
+        return math.nan if step_of(state) else 0.0
     done = as_number(state.row.get("epoch")) - state.epoch
     return min(1.0, max(0.0, done)) if math.isfinite(done) else 0.0
 
@@ -46,7 +46,9 @@ def total_fraction(state: RunState) -> float:
     """How much of the run is done; NaN where that can't be said."""
     if state.total_steps:
         return min(1.0, step_of(state) / state.total_steps)
-    return min(1.0, state.epoch / state.epochs) if state.epochs else math.nan
+    if state.epochs or not step_of(state):
+        return min(1.0, state.epoch / max(1, state.epochs))
+    return math.nan
 
 
 def bar(label: str, fraction: float, width: int) -> Line:

@@ -11,7 +11,7 @@ from tui_trainer.runs.state import EpochSummary, RunState
 from tui_trainer.ui.widgets.lines import Line, left, right
 from tui_trainer.ui.widgets.scrolled import Scrolled
 
-_EPOCH, _TIME, _MARK, _LEAST = 4, 7, 2, 8
+_EPOCH, _TIME, _MARK, _LEAST = 5, 7, 2, 8
 
 
 class EpochTable(Scrolled):

@@ -26,7 +26,7 @@ _SENTENCE = 24
 
 
 class FormView(ScrollView, can_focus=True):
-    """Fields by group, each on a line, below it what is wrong with it. Typing changes the field at the cursor.
+    """Fields by group, each on a line, below it what is wrong with it. Typing changes the one at the cursor.
 
     Args:
         form: what is edited.
@@ -106,6 +106,8 @@ class FormView(ScrollView, can_focus=True):
         if len(rows) != len(before):
             self.virtual_size = Size(width, len(rows))
             self.refresh()
+            if self.has_focus:
+                self._keep_in_view()
         else:
             for y, (row, old) in enumerate(zip(rows, before, strict=True)):
                 if row != old or (row.key is not None and row.key == self._cursor):

@@ -90,6 +90,17 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
 
 
+def crop(line: Line, width: int) -> Line:
+    """A line in at most `width` columns."""
+    spans: list[Span] = []
+    for text, role in line:
+        room = width - cells(tuple(spans))
+        spans.append((cut(text, room), role))
+        if cell_len(text) > room:
+            break
+    return tuple(spans)
+
+
 def left(text: str, width: int) -> str:
     """Text in just `width` columns, at their left."""
     text = cut(text, width)

@@ -36,7 +36,7 @@ class Outcome(Lines):
 
 def _result(view: RunView) -> list[Part]:
     state = view.state
-    parts = [Part(best_text(state), 1, role="strong")]
+    parts = [Part(best_text(state), 2, role="strong")]
     if state.status in ("failed", "crashed") and view.layout.console_log.is_file():
         parts.insert(0, Part(f"log {near_path(view.layout.console_log)}", 1))
     return parts
@@ -46,8 +46,8 @@ def _next(view: RunView) -> list[Part]:
     state = view.state
     return [
         Part(resume_text(state, _newest(view)), 0, role="accent"),
-        Part("C checkpoints", 2),
-        Part(resume_command(state, view.layout), 3, role="dim"),
+        Part("C checkpoints", 3),
+        Part(resume_command(state, view.layout), 4, role="dim"),
     ]
 
 
@@ -57,7 +57,7 @@ def resume_text(state: RunState, newest: str) -> str:
         return "its trainer is on another machine: resume it there"
     if state.status == "finished":
         flag, value = more_words(state)
-        return f"R trains on, to {flag.removeprefix('--').replace('_', ' ')} {value}"
+        return f"R trains on to {value} {flag.removeprefix('--').removeprefix('max_')}"
     return f"R resumes from {one_line(newest)}" if newest else "R starts it again, as it saved no checkpoint"
 
 

@@ -116,10 +116,10 @@ class Table(ScrollView, Generic[Item], can_focus=True):
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "table--header", "table--cursor", "table--cursor-blurred", "table--marked", "table--good", "table--bad",
-        "table--warn", "table--accent", "table--dim", "table--bold",
+        "table--header", "table--cursor", "table--cursor-blurred", "table--marked", "table--good",
+        "table--bad", "table--warn", "table--accent", "table--dim", "table--bold",
     }  # fmt: skip
-    BINDINGS = [
+    BINDINGS: ClassVar[list[Any]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
@@ -173,7 +173,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         *,
         cursor: bool = True,
         empty: str = "",
-        id: str | None = None,
+        id: str | None = None,  # noqa: A002
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
@@ -264,7 +264,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
                 self.refresh()
 
     def refresh_rows(self, keys: Collection[Hashable] | None = None) -> None:
-        """Ask again for the cells of some rows, or of all: something that they show beside the item has changed."""
+        """Ask again for the cells of some rows, or of all: what they show beside the item has changed."""
         if keys is None:
             self._redraw()
             return
@@ -291,6 +291,10 @@ class Table(ScrollView, Generic[Item], can_focus=True):
     def _find(self, key: Hashable, otherwise: int) -> int:
         if 0 <= otherwise < len(self._rows) and self._key_of(self._rows[otherwise]) == key:
             return otherwise
+        # Rows that came or went above move it by a few places, so these are looked at first.
+        for near in range(otherwise - 64, otherwise + 64):
+            if 0 <= near < len(self._rows) and self._key_of(self._rows[near]) == key:
+                return near
         return next((k for k, item in enumerate(self._rows) if self._key_of(item) == key), otherwise)
 
     def _window(self, rows: Sequence[Item]) -> Sequence[Item]:
@@ -378,8 +382,13 @@ class Table(ScrollView, Generic[Item], can_focus=True):
 
     # ------------------------------------------------------------------ drawing
 
+    @property
+    def _width(self) -> int:
+        """Cells of a line, without the scrollbar."""
+        return self.scrollable_content_region.width
+
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self._width
         if y == 0:
             return self._header(width)
         index = y - 1 + self.scroll_offset.y
@@ -451,7 +460,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         return [*padding, *shown] if right else [*shown, *padding]
 
     def _layout(self) -> list[tuple[int, int]]:
-        width = self.size.width
+        width = self._width
         if self._fitted[0] != width:
             self._fitted = (width, fit_columns(self._columns, width - (_GUTTER if self._has_cursor else 0)))
         return self._fitted[1]
