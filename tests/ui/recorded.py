@@ -145,7 +145,8 @@ class Recorder:
         place = {"step": self.step, "time": self.time, "metrics": metrics}
         add_entry(self.layout, make_entry(self.layout, self.epoch, batch, best=best, **place))
         path = str(self.layout.model_file(tag).relative_to(self.layout.root))
-        self.event("checkpoint", epoch=self.epoch, batch=batch, step=self.step, path=path, best=best, size=1400)
+        place = {"epoch": self.epoch, "batch": batch, "step": self.step}
+        self.event("checkpoint", **place, path=path, best=best, size=1400)
 
     def end(self, status: str = "finished", reason: str = "all epochs done") -> RunLayout:
         """Close the record."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from textual.pilot import Pilot
@@ -17,7 +19,7 @@ from textual.widgets import Input
 from tests.ui.driving import check_snapshot, screen_lines, screen_text, until
 from tests.ui.recorded import START, Recorder
 from tui_trainer.runs.layout import RunLayout
-from tui_trainer.ui.app import TrainerApp
+from tui_trainer.ui.app import SCREENS, TrainerApp
 from tui_trainer.ui.options import AppOptions
 from tui_trainer.ui.screens.live import LiveScreen
 from tui_trainer.ui.settings import Settings
@@ -45,28 +47,23 @@ def drive(
     test: Callable[[Pilot[Any], TrainerApp, list[float]], Awaitable[None]],
     size: tuple[int, int] = (80, 24),
     settings: Settings | None = None,
-    ascii: bool = False,
+    only_ascii: bool = False,
     now: float = START + 30.0,
 ) -> None:
     """Run a test in an app that shows a run, beside a clock that it sets."""
     clock = [now]
 
     async def main() -> None:
-        options = AppOptions(runs_dir=Path.cwd(), run=run, ascii=ascii, theme="dark")
+        options = AppOptions(runs_dir=Path.cwd(), run=run, ascii=only_ascii, theme="dark")
         app = TrainerApp(options, no_plan, settings or Settings(None))
         async with app.run_test(size=size) as pilot:
-            live = app.get_screen("live")
-            assert isinstance(live, LiveScreen)
-            live._clock = lambda: clock[0]
-            live._follow(app.view)
             app.action_show("live")
-            await until(
-                pilot, lambda: live.is_current and any(line.size for line in live.query("#status")), "Live"
-            )
+            await until(pilot, lambda: any(line.size for line in app.screen.query("#status")), "Live")
             await draw(pilot, app)
             await test(pilot, app, clock)
 
-    asyncio.run(main())
+    with patch.dict(SCREENS, live=lambda: LiveScreen(lambda: clock[0])):
+        asyncio.run(main())
 
 
 async def draw(pilot: Pilot[Any], app: TrainerApp) -> str:
@@ -286,8 +283,6 @@ def test_a_finished_run_is_given_more_to_do(tmp_path: Path) -> None:
 
 def test_a_silent_run_of_another_machine_says_since_when(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / NAME, {"epochs": 30}, {"host": "elsewhere"}).start().end_epoch()
-    import os
-
     os.utime(recorder.layout.lock, (START, START))
 
     async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
@@ -344,7 +339,7 @@ def test_alerts_stand_in_a_line_until_they_are_read(tmp_path: Path) -> None:
         recorder.event("alert", level="warning", title="loss spike", message="8.2 [b]after[/b] 0.4", step=30)
         recorder.event("alert", level="warning", title="slow data", message="half of the time", step=31)
         text = await draw(pilot, app)
-        assert "! 13:33 warning: slow data: half of the time  +1 more" in text
+        assert "! 14:13 warning: slow data: half of the time  +1 more" in text
         await pilot.press("escape")
         assert "slow data" not in await draw(pilot, app)
         recorder.event("alert", level="error", title="loss spike", message="9.9 [b]", step=32)
@@ -564,6 +559,18 @@ def test_inspect_moves_a_cursor_and_leaves_the_panes_alone(tmp_path: Path) -> No
     drive(recorder.layout.root, test)
 
 
+def test_inspect_on_another_pane_goes_to_the_curves(tmp_path: Path) -> None:
+    recorder = a_run(tmp_path)
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        await pilot.press("right", "right")
+        assert "[Epochs]" in await draw(pilot, app)
+        await pilot.press("x")
+        assert "[Curves]" in await draw(pilot, app)
+
+    drive(recorder.layout.root, test)
+
+
 def test_zoom_and_back(tmp_path: Path) -> None:
     recorder = a_run(tmp_path)
 
@@ -604,11 +611,11 @@ def test_ascii_draws_nothing_else(tmp_path: Path) -> None:
     recorder = a_run(tmp_path)
 
     async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
-        await draw(pilot, app)
+        assert (await draw(pilot, app)).isascii()
         assert app.screen.query(Chart).first().marker == "ascii"
         assert app.settings.get("chart_marker", "braille") == "braille"
 
-    drive(recorder.layout.root, test, ascii=True)
+    drive(recorder.layout.root, test, only_ascii=True)
 
 
 def test_a_tick_without_news_draws_nothing(tmp_path: Path) -> None:

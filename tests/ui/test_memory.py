@@ -20,7 +20,8 @@ ROWS_A_SECOND = 20
 @pytest.mark.slow
 def test_an_hour_of_a_run_leaves_memory_flat(tmp_path: Path) -> None:
     """72,000 rows, 3,600 system samples and 360 epochs, in 360 frames of ten seconds each."""
-    recorder = Recorder(tmp_path / "20261123-031415-digits-7f3a", {"epochs": 400}, steps_per_epoch=200).start()
+    run_dir = tmp_path / "20261123-031415-digits-7f3a"
+    recorder = Recorder(run_dir, {"epochs": 400}, steps_per_epoch=200).start()
 
     def ten_seconds() -> None:
         recorder.event("epoch_start", epoch=recorder.epoch + 1, step=recorder.step)
@@ -33,9 +34,7 @@ def test_an_hour_of_a_run_leaves_memory_flat(tmp_path: Path) -> None:
         recorder.end_epoch(save=False)
 
     async def watch() -> tuple[int, int, str]:
-        app = TrainerApp(
-            AppOptions(runs_dir=tmp_path, run=recorder.layout.root), make_plan=lambda words: pytest.fail()
-        )
+        app = TrainerApp(AppOptions(runs_dir=tmp_path, run=run_dir), lambda words: pytest.fail(str(words)))
         async with app.run_test(size=(100, 30)) as pilot:
             early = 0
             for frame in range(360):

@@ -36,7 +36,7 @@ class Net(Task):
 
 
 class Starts:
-    """An app that notes what it is asked to start."""
+    """What the app was asked to start."""
 
     def __init__(self) -> None:
         self.here: list[list[str]] = []
@@ -63,7 +63,7 @@ def estimates(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         self._known[tuple(words)] = Estimate(samples, 45, 1800, 42_634, "cpu")
 
     monkeypatch.setattr(Estimator, "make", make)
-    monkeypatch.setattr("tui_trainer.ui.screens.setup.ESTIMATE_AFTER", 0.05)
+    monkeypatch.setattr("tui_trainer.ui.widgets.estimate.DELAY", 0.05)
     return made
 
 
@@ -253,6 +253,9 @@ def test_paths_complete_with_tab() -> None:
         Path("tables", name).write_text("a,b\n1,2\n")
 
     async def work(driver: Driver) -> None:
+        await driver.go_to("dataset_path")
+        await driver.press("tab")
+        assert driver.form.text("dataset_path") == "none", "tab leaves a path that is not touched"
         await driver.go_to("dataset_path")
         await driver.type("ta")
         await driver.press("tab")
@@ -470,3 +473,30 @@ def test_a_very_small_terminal_shows_the_list_or_the_form() -> None:
         await driver.sees("Presets")
 
     drive(work, size=(40, 12))
+
+
+def test_the_form_stands_beside_the_list_after_a_look_at_the_other_screens() -> None:
+    async def work(driver: Driver) -> None:
+        await driver.press("f3", "f4", "f5", "f2")
+        await driver.sees("$ tui-train --preset digits")
+        (line,) = [line for line in screen_lines(driver.app) if "─ Presets ─" in line]
+        assert "─ digits ·" in line
+
+    drive(work)
+
+
+def test_clicks_fold_groups_and_choose() -> None:
+    async def work(driver: Driver) -> None:
+        view = driver.page.query_one(FormView)
+        await driver.pilot.click(view, offset=(3, 0))
+        await driver.sees("▸ Data")
+        await driver.pilot.click(view, offset=(3, 1))
+        await driver.sees("▸ Model")
+        await driver.pilot.click(view, offset=(30, 6))
+        await driver.type("0.5")
+        assert driver.form.text("lr") == "0.5"
+        await driver.pilot.click(view, offset=(30, 5))
+        await driver.pilot.click(view, offset=(30, 5))
+        await driver.sees("enter take")
+
+    drive(work)

@@ -73,7 +73,6 @@ def test_ten_thousand_rows_are_one_widget_and_only_those_in_view_are_made() -> N
 
     async def steps(pilot: Pilot[Any]) -> None:
         assert len(app.table.rows) == 10_000
-        assert not [child for child in app.table.children if not child.is_scrollable and child.id == "row"]
         assert len(list(app.table.walk_children())) <= 3  # scrollbars
         assert set(app.made) <= set(range(20))
         await pilot.press("end")
@@ -110,11 +109,12 @@ def test_the_cursor_stays_on_its_row_when_rows_come_and_go() -> None:
         await pilot.press("pagedown", "pagedown", "down")
         assert app.table.current_key == 17
         line = next(k for k, text in enumerate(screen_lines(app)) if "▸" in text)
-        app.table.set_rows([(100 + k, "new") for k in range(3)] + app.start)
+        more = [(100 + k, "new") for k in range(3)] + app.start
+        app.table.set_rows(more)
         await pilot.pause()
         assert app.table.current_key == 17
         assert screen_lines(app)[line].startswith("▸ row 17")
-        app.table.set_rows([row for row in app.start if row[0] != 17])
+        app.table.set_rows([row for row in more if row[0] != 17])
         await pilot.pause()
         assert app.table.current_key == 18
         app.table.set_rows([])

@@ -50,9 +50,9 @@ def epoch_end(epoch: int, loss: float | str, **fields: Any) -> dict[str, Any]:
 
 def test_a_run_is_starting_and_names_its_phase_until_it_trains() -> None:
     state = fold_all(RunState(), [{"event": "phase", "name": "loading data", "time": 9.0}])
-    assert (state.status, state.phase) == ("starting", "loading data")
+    assert (state.status, state.phase, state.phase_began) == ("starting", "loading data", 9.0)
     state = fold(state, {"event": "phase", "name": "loading data", "seconds": 1.5})
-    assert (state.phase, state.phases) == ("", {"loading data": 1.5})
+    assert (state.phase, state.phase_began, state.phases) == ("", None, {"loading data": 1.5})
     state = fold(state, START)
     assert state.status == "starting"
     state = fold(state, {"event": "epoch_start", "epoch": 1, "step": 0})

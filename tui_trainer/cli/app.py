@@ -60,7 +60,7 @@ def app_options(argv: Sequence[str]) -> AppOptions:
     return AppOptions(
         runs_dir=Path(str(runs_dir)).expanduser() if runs_dir else default_runs_dir(),
         argv=tuple(run_words(argv)),
-        start=bool(words.get("start") or words.get("resume")),
+        start=any(words.get(name) for name in ("start", "resume", "fork")),
         theme=str(theme) if theme else None,
         ascii=bool(words.get("ascii")),
         mouse=not words.get("no_mouse"),

@@ -35,12 +35,12 @@ def task_of_preset(preset: Preset, kept: Path | None = None) -> Task:
 def choose_task(
     typed: str | None, preset: Preset | None, resumed: str | None, run_source: Path | None
 ) -> Task:
-    """The one task that command line, preset and resumed run agree on.
+    """The one task that command line, preset and earlier run agree on.
 
     Args:
         typed: TASK on the command line.
         preset: the preset, if one is given.
-        resumed: the task of the run that goes on.
+        resumed: the task of the run that it goes on from.
         run_source: that run's `task/` folder, which keeps the source of a task file.
 
     Raises:
@@ -49,7 +49,7 @@ def choose_task(
     named = [
         ("the command line", typed),
         (preset.place("task") if preset else "", preset.task if preset else None),
-        ("the resumed run", resumed),
+        ("the run to go on from", resumed),
     ]
     given = [(where, word) for where, word in named if word is not None]
     # `./my_task.py` and `my_task.py` are one file.

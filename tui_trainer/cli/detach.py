@@ -59,7 +59,7 @@ def detach(argv: Sequence[str]) -> int:
 
 
 def _directory(planned: Plan) -> RunLayout:
-    if planned.resume is not None:
+    if planned.resume is not None and not planned.resume.forks:
         return planned.resume.layout
     if planned.order.run_dir is not None:
         planned.order.run_dir.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,10 @@ VALUED = {
         "RUN",
         "go on with this run from its newest good checkpoint; `auto` with --run-dir: if there is one",
     ),
+    "fork": (
+        "CKPT",
+        "a new run that goes on from this checkpoint of another one: RUN@7, RUN@best, a .pt file, or RUN",
+    ),
     "runs_dir": ("DIR", "where runs live (default: $TUI_TRAIN_RUNS, or ./runs)"),
     "run_dir": ("DIR", "this very run directory"),
     "run_name": ("NAME", "a human name beside the run's id"),
@@ -67,6 +71,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would have printed."""
         raise UsageError("wrong command line", message, f"{self.prog} --help")
+
+
+GIVE_A_TASK = ("preset", "resume", "fork")
+"""Options whose value says what is trained, where no TASK is typed."""
 
 
 def hparam_switches(specs: Mapping[str, FieldSpec]) -> set[str]:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tui_trainer.cli.choice import choose_task
-from tui_trainer.cli.options import SWITCHES, VALUED, hparam_switches, hparam_valued
+from tui_trainer.cli.options import GIVE_A_TASK, SWITCHES, VALUED, hparam_switches, hparam_valued
+from tui_trainer.cli.resume import Origin, find_origin
 from tui_trainer.cli.words import Words, sort_words
 from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text
 from tui_trainer.config.hparams import Hparams
@@ -28,7 +29,7 @@ from tui_trainer.config.presets import Preset, find_preset, read_preset
 from tui_trainer.config.problems import HparamsError, Problem, suggestion
 from tui_trainer.config.resolve import resolve
 from tui_trainer.errors import Exit, TrainerError, UsageError
-from tui_trainer.runs.layout import RunLayout, default_runs_dir
+from tui_trainer.runs.layout import default_runs_dir
 from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.registry import looks_like_task
 
@@ -46,7 +47,7 @@ class Meaning:
         head: the words that name task and preset.
         options: the words that are neither `head` nor hparams, such as `--run-name`.
         fields: every hparam, by group.
-        values: text of each hparam before flags: default < resumed run < preset; invalid ones as they are.
+        values: text of each hparam before flags: default < earlier run < preset; invalid ones as they are.
         flags: text of each hparam that a flag gives.
         problems: what is wrong, with the hparam to blame, or null for the whole.
         warnings: what is dropped.
@@ -82,12 +83,13 @@ class Interpreter:
         """
         words = _sorted(argv, Hparams.specs())
         typed = words.positionals[0] if words.positionals else None
-        if typed is None and not (words.get("preset") or words.get("resume")):
+        if typed is None and not any(words.get(name) for name in GIVE_A_TASK):
             typed = next((word for word in words.unsure if looks_like_task(word)), None)
         preset_word = words.get("preset")
         preset = read_preset(find_preset(preset_word)) if isinstance(preset_word, str) else None
-        resumed, base = _resumed(words)
-        task = self._task(typed, preset, resumed, base)
+        origin = _origin(words)
+        base = origin.hparams if origin else {}
+        task = self._task(typed, preset, origin)
         specs = task.hparams_class.specs()
         words = _sorted(argv, specs)
         if len(words.positionals) > 1:
@@ -115,14 +117,13 @@ class Interpreter:
             source=_source(task),
         )
 
-    def _task(
-        self, typed: str | None, preset: Preset | None, resumed: RunLayout | None, base: dict[str, Any]
-    ) -> Task:
+    def _task(self, typed: str | None, preset: Preset | None, origin: Origin | None) -> Task:
         place = (preset.path, preset.task, preset.defects) if preset else None
-        key = (typed, place, resumed.root if resumed else None)
+        key = (typed, place, origin.layout.root if origin else None)
         if key not in self._tasks:
-            kept = resumed.task_source if resumed else None
-            self._tasks[key] = choose_task(typed, preset, base.get("task") if resumed else None, kept)
+            named = origin.hparams.get("task") if origin else None
+            kept = origin.layout.task_source if origin else None
+            self._tasks[key] = choose_task(typed, preset, named, kept)
         return self._tasks[key]
 
 
@@ -130,15 +131,10 @@ def _sorted(argv: Sequence[str], specs: dict[str, FieldSpec]) -> Words:
     return sort_words(argv, {*SWITCHES, *hparam_switches(specs)}, {*VALUED, *hparam_valued(specs)})
 
 
-def _resumed(words: Words) -> tuple[RunLayout | None, dict[str, Any]]:
-    word, runs_dir, run_dir = words.get("resume"), words.get("runs_dir"), words.get("run_dir")
-    if not isinstance(word, str):
-        return None, {}
-    from tui_trainer.cli.resume import find_resumed, hparams_of
-
+def _origin(words: Words) -> Origin | None:
+    runs_dir, run_dir = words.get("runs_dir"), words.get("run_dir")
     folder = Path(str(runs_dir)).expanduser() if runs_dir else default_runs_dir()
-    layout = find_resumed(word, folder, Path(str(run_dir)) if run_dir else None)
-    return layout, hparams_of(layout) if layout is not None else {}
+    return find_origin(words, folder, Path(str(run_dir)) if run_dir else None)
 
 
 def _flags(words: Words, specs: dict[str, FieldSpec]) -> dict[str, str | bool]:

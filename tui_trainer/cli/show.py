@@ -66,6 +66,8 @@ def _show(args: argparse.Namespace) -> int:
     for alert in state.alerts[-5:]:
         print(f"\n{alert.level}: {alert.title}: {alert.message}")
     print(f"\nrun     {near_path(root)}")
+    if state.parent is not None:
+        print(f"parent  {state.parent.run_id}@{state.parent.checkpoint}")
     for mark in ("best", "last"):
         entry = next((entry for entry in reader.checkpoints() if entry.get(mark)), None)
         if entry is not None:

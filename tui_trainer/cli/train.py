@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_trainer.cli.choice import choose_task
 from tui_trainer.cli.options import (
+    GIVE_A_TASK,
     SWITCHES,
     VALUED,
     build_parser,
@@ -33,6 +34,7 @@ from tui_trainer.tasks.registry import BUILT_IN, looks_like_task
 
 if TYPE_CHECKING:
     from tui_trainer.cli.launcher import Report
+    from tui_trainer.cli.resume import Origin
     from tui_trainer.engine.interrupt import StopRequest
     from tui_trainer.engine.launch import Result, Watch
     from tui_trainer.engine.resuming import ResumePoint
@@ -44,29 +46,28 @@ class Order:
 
     Attributes:
         typed: TASK as typed.
-        resumed: the run to go on with.
-        base: that run's hparams.
+        origin: what to go on from.
     """
 
     typed: str | None
     preset: Preset | None
-    resumed: RunLayout | None
-    base: dict[str, Any]
+    origin: Origin | None
     runs_dir: Path
     run_dir: Path | None
 
     @property
-    def resumed_task(self) -> str | None:
-        return self.base.get("task") if self.resumed else None
+    def base(self) -> dict[str, Any]:
+        """The hparams of what it goes on from."""
+        return self.origin.hparams if self.origin else {}
 
     @property
     def names_task(self) -> bool:
-        return bool(self.typed or self.preset or self.resumed)
+        return bool(self.typed or self.preset or self.origin)
 
     @property
     def runs_own_code(self) -> bool:
         """Whether loading the task would run a file or module of the user's."""
-        word = self.resumed_task or self.typed or (self.preset.task if self.preset else None)
+        word = self.base.get("task") or self.typed or (self.preset.task if self.preset else None)
         if word is None or word in BUILT_IN or not looks_like_task(word):
             return False
         file = Path(word.partition(":")[0])
@@ -75,9 +76,8 @@ class Order:
         return file.suffix != ".py" or any((place / file).is_file() for place in places)
 
     def task(self) -> Task:
-        return choose_task(
-            self.typed, self.preset, self.resumed_task, self.resumed.task_source if self.resumed else None
-        )
+        source = self.origin.layout.task_source if self.origin else None
+        return choose_task(self.typed, self.preset, self.base.get("task"), source)
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class Plan:
     Attributes:
         task: what is trained.
         hparams: validated.
-        order: where the run lives, and which one goes on.
+        order: where the run lives, and what it goes on from.
         options: of the command line, by name with underscores.
         command: what was typed, for the record.
         warnings: what somebody should know before it starts.
-        resume: where the resumed run goes on.
+        resume: where training goes on, in the run itself or in a new one.
         nothing_to_do: why there is nothing to train; None where there is.
     """
 
@@ -160,18 +160,19 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     if options["check"]:
         # Nothing will be written, so nothing can be in the way.
         return Plan(*facts)
-    if order.resumed is None:
-        if order.run_dir is not None:
-            refuse_taken(RunLayout(order.run_dir))
+    origin = order.origin
+    if order.run_dir is not None and (origin is None or origin.fork):
+        refuse_taken(RunLayout(order.run_dir))
+    if origin is None:
         return Plan(*facts)
-    from tui_trainer.cli.resume import check_changes, nothing_to_do, resume_point
+    from tui_trainer.cli.resume import check_changes, fork_point, nothing_to_do, resume_point
 
-    check_changes(order.base, resolved.hparams)
-    if nothing_to_do(order.resumed, order.base, resolved.hparams):
-        more = 2 * resolved.hparams.epochs
-        why = f"{order.resumed.root} is finished: nothing to do (--epochs {more} would go on)"
+    check_changes(origin.hparams, resolved.hparams, "fork" if origin.fork else "resume")
+    why = nothing_to_do(origin, resolved.hparams)
+    if why is not None:
         return Plan(*facts, nothing_to_do=why)
-    return Plan(*facts, resume=resume_point(order.resumed))
+    point = fork_point(origin.layout, origin.fork) if origin.fork else resume_point(origin.layout)
+    return Plan(*facts, resume=point)
 
 
 def main(argv: Sequence[str], report: Report | None = None) -> int:
@@ -276,7 +277,7 @@ def _named(args: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 def _has_base(argv: Sequence[str]) -> bool:
     words = sort_main(argv, Hparams.specs())
-    return bool(words.get("preset") or words.get("resume"))
+    return any(words.get(name) for name in GIVE_A_TASK)
 
 
 def _known(specs: dict[str, FieldSpec]) -> set[str]:
@@ -286,7 +287,7 @@ def _known(specs: dict[str, FieldSpec]) -> set[str]:
 def _typed_task(words: Words) -> str | None:
     if words.positionals:
         return words.positionals[0]
-    if words.get("preset") or words.get("resume"):
+    if any(words.get(name) for name in GIVE_A_TASK):
         return None
     return next((word for word in words.unsure if looks_like_task(word)), None)
 
@@ -294,21 +295,19 @@ def _typed_task(words: Words) -> str | None:
 def _order(argv: Sequence[str], needs_task: bool = True) -> Order:
     words = sort_main(argv, Hparams.specs())
     typed = _typed_task(words)
-    if needs_task and typed is None and not (words.get("preset") or words.get("resume")):
+    if needs_task and typed is None and not any(words.get(name) for name in GIVE_A_TASK):
         # A misspelt flag says more than "no task".
         refuse_unknown(words, _known(Hparams.specs()))
-    preset_word, resume_word = words.get("preset"), words.get("resume")
+    preset_word = words.get("preset")
     run_dir = Path(str(words.get("run_dir"))) if words.get("run_dir") else None
     runs_dir = Path(str(words.get("runs_dir"))).expanduser() if words.get("runs_dir") else default_runs_dir()
-    resumed = None
-    base: dict[str, Any] = {}
-    if isinstance(resume_word, str):
-        from tui_trainer.cli.resume import find_resumed, hparams_of
+    origin = None
+    if any(words.get(name) is not None for name in ("resume", "fork")):
+        from tui_trainer.cli.resume import find_origin
 
-        resumed = find_resumed(resume_word, runs_dir, run_dir)
-        base = hparams_of(resumed) if resumed is not None else {}
+        origin = find_origin(words, runs_dir, run_dir)
     preset = read_preset(find_preset(preset_word)) if isinstance(preset_word, str) else None
-    return Order(typed, preset, resumed, base, runs_dir, run_dir)
+    return Order(typed, preset, origin, runs_dir, run_dir)
 
 
 def _say(text: str) -> None:

@@ -23,10 +23,11 @@ from tui_trainer.engine.meter import CAPACITY, Meter
 from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
+from tui_trainer.engine.resuming import ResumePoint
 from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import Saver, model_path, path_here
 from tui_trainer.errors import FileError, TrainerError
-from tui_trainer.runs.checkpoints import Entry
+from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Experiment:
         writer: the record.
         stop: polled at step boundaries.
         controls: what front ends ask for; its clock is the run's.
-        resume: the checkpoint to go on from.
+        resume: where to go on.
         on_device: called once the device is chosen.
 
     Attributes:
@@ -60,7 +61,7 @@ class Experiment:
         writer: RunWriter,
         stop: StopRequest,
         controls: Controls,
-        resume: Entry | None = None,
+        resume: ResumePoint | None = None,
         on_device: Callable[[torch.device], None] = lambda device: None,
     ) -> None:
         self.task = task
@@ -77,11 +78,13 @@ class Experiment:
         self._requests = controls.inbox.requests
         self._saver = Saver(writer, hparams, self._clock)
         self._began = self._clock()
-        if resume is not None:
-            # Until the checkpoint is loaded: a start that fails says how far the run had come.
-            self.progress = Progress(resume["epoch"], resume["batch"], resume["step"])
-            self.latest = dict(resume["metrics"])
         self._resume = resume
+        self._parent = resume.parent(writer.layout) if resume is not None else None
+        entry = resume.entry if resume is not None else None
+        if entry is not None and self._parent is None:
+            # Until the checkpoint is loaded: a start that fails says how far the run had come.
+            self.progress = Progress(entry["epoch"], entry["batch"], entry["step"])
+            self.latest = dict(entry["metrics"])
         self._on_device = on_device
         self._evaluated_at: int | None = None
         self._improved_at: int | None = None
@@ -126,9 +129,10 @@ class Experiment:
         self._meter = Meter(ready.device.torch, max(CAPACITY, hparams.grad_accumulation + 1))
         self._eval_meter = Meter(ready.device.torch)
         self._rows = RowLogger(self.writer, self._meter, hparams.log_rate)
-        if self._resume is not None:
+        resumed = self._resume.entry if self._resume is not None else None
+        if self._resume is not None and resumed is not None:
             with self._phase("loading the checkpoint"):
-                self._restore(self._resume)
+                self._restore(self._resume.layout, resumed["tag"])
         splits = ("train", *ready.splits.evaluated())
         directions = {
             f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits
@@ -141,15 +145,19 @@ class Experiment:
             **ready.facts(),
             "directions": {**directions, ready.monitor.metric: ready.monitor.mode},
         }
-        if self._resume is None:
+        place = {"step": self.progress.step, "epoch": self.progress.epoch, "batch": self.progress.batch}
+        if resumed is None:
             self.writer.event("run_start", **facts)
+        elif self._parent is not None:
+            self.writer.event("run_start", parent=self._parent, **place, **facts)
         else:
-            place = {"step": self.progress.step, "epoch": self.progress.epoch, "batch": self.progress.batch}
-            self.writer.event(
-                "run_resume", **place, checkpoint=model_path(self.writer.layout, self._resume["tag"]), **facts
-            )
+            checkpoint_path = model_path(self.writer.layout, resumed["tag"])
+            self.writer.event("run_resume", **place, checkpoint=checkpoint_path, **facts)
         self.stop.saves = self.progress.step > 0
-        self._began = self._saver.time = self._last_evaluation = self._clock()
+        self._began = self._epoch_began = self._saver.time = self._last_evaluation = self._clock()
+        if self._parent is not None:
+            # From here on the run needs its parent no more: that one may be deleted.
+            self._save(best=self._is_best_here())
 
     # ------------------------------------------------------------------ the loop
 
@@ -460,8 +468,13 @@ class Experiment:
             "record": self.writer.position(),
         }
 
-    def _restore(self, entry: Entry) -> None:
-        layout, tag = self.writer.layout, entry["tag"]
+    def _is_best_here(self) -> bool:
+        """Whether the best evaluation is the one that the latest epoch ended with."""
+        if self.best is None or self.progress.batch:
+            return False
+        return self.metrics.get(self.best["metric"]) == self.best["value"]
+
+    def _restore(self, layout: RunLayout, tag: str) -> None:
         path = layout.model_file(tag)
         state = checkpoint.load_trainer_state(layout.trainer_state_file(tag))
         self._ready.load_state_dict(state, checkpoint.load_weights(path), path)
@@ -470,7 +483,11 @@ class Experiment:
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
             self._meter.load_state_dict(state["meter"])
-        self._saver.place = (self.progress.epoch, self.progress.batch)
+        if self._parent is None:
+            self._saver.place = (self.progress.epoch, self.progress.batch)
+        else:
+            # Time is what this run takes.
+            self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
 
     # ------------------------------------------------------------------ small helpers
 

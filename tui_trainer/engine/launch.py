@@ -145,7 +145,7 @@ def launch(
         run_dir: use this very one.
         run_name: a human name beside the id.
         command: what was typed, for the record.
-        resume: go on with this run instead of starting one.
+        resume: go on with this run instead of starting one, or start one that goes on from its checkpoint.
         watch: called with the run directory and its writer; a context that shows the run. It is left when the
             record is complete and before a failed start is cleared away.
         stop: polled at step boundaries; signals ask through it too.
@@ -163,7 +163,8 @@ def launch(
         outcome = _train(task, hparams, writer, stop, resume)
     if on_end:
         run_on_end(on_end, writer.layout, _ended(writer, task, outcome))
-    trained = stop.saves or (resume is not None and resume.entry is not None)
+    resumed = resume is not None and resume.entry is not None and not resume.forks
+    trained = stop.saves or resumed
     log = None if trained or run_dir is not None else _discard(writer, outcome)
     if isinstance(outcome, Result):
         return outcome
@@ -201,7 +202,7 @@ def _open(
 ) -> RunWriter:
     values = hparams.model_dump(mode="json")
     facts = identity(task, run_name, command)
-    if resume is not None:
+    if resume is not None and not resume.forks:
         return open_resumed(resume, facts, values)
     try:
         layout = RunLayout(run_dir) if run_dir is not None else create_run_dir(runs_dir, task.name)
@@ -212,7 +213,8 @@ def _open(
             "--runs-dir DIR chooses another",
             Exit.FILE,
         ) from error
-    writer = RunWriter.create(layout, facts, values)
+    parent = resume.parent(layout) if resume is not None else None
+    writer = RunWriter.create(layout, {**facts, **({"parent": parent} if parent else {})}, values)
     source = keep_task_source(task, layout)
     if source is not None:
         writer.update(task_source=source)
@@ -246,8 +248,7 @@ def _train(
         from tui_trainer.engine.experiment import Experiment
 
         writer.event("phase", name="importing torch", seconds=time.perf_counter() - begin)
-        entry = resume.entry if resume else None
-        experiment = Experiment(task, hparams, writer, stop, controls, entry, sampler.watch_device)
+        experiment = Experiment(task, hparams, writer, stop, controls, resume, sampler.watch_device)
         controls.check_start(experiment.step)
         ending = experiment.run()
         stop.leaving = True

@@ -1,7 +1,8 @@
-"""Going on with a run: where, with which part of its record, and what somebody should know about it."""
+"""Going on from a checkpoint: where, with which part of the record, and what somebody should know of it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from tui_trainer.engine.identity import source_of
 from tui_trainer.files import sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
 from tui_trainer.runs.events import decode
-from tui_trainer.runs.layout import RunLayout, parse_tag
+from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.writer import RunWriter
 
@@ -21,17 +22,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where a run goes on.
+    """Where training goes on.
 
     Attributes:
-        layout: the run.
+        layout: the run whose checkpoint it is.
         entry: the checkpoint; None to start again under the run's id.
         notices: what was wrong with newer checkpoints.
+        forks: whether a new run goes on from there, and this one stays as it is.
     """
 
     layout: RunLayout
     entry: Entry | None
     notices: tuple[str, ...] = ()
+    forks: bool = False
+
+    def parent(self, child: RunLayout) -> dict[str, Any] | None:
+        """What the record of a forked run says of where it came from; None for a run that goes on itself."""
+        if not self.forks or self.entry is None:
+            return None
+        here, there = self.layout.root.resolve(), child.root.resolve()
+        return {
+            "run_id": str(RunReader(here).run().get("run_id") or run_id(self.layout)),
+            # Runs that lie side by side are moved together.
+            "run_dir": os.path.relpath(here, there) if here.parent == there.parent else str(here),
+            "checkpoint": self.entry["tag"],
+            "step": self.entry["step"],
+        }
 
 
 def open_resumed(resume: ResumePoint, facts: dict[str, Any], hparams: dict[str, Any]) -> RunWriter:
@@ -94,4 +110,5 @@ def notices(task: Task, resume: ResumePoint | None) -> Iterator[tuple[str, str]]
     now = source_of(task)
     if isinstance(kept, dict) and now is not None and sha256_file(now) != kept.get("sha256"):
         copy = resume.layout.task_source / str(kept.get("file"))
-        yield "task file has changed", f"{now} differs from what this run was started with, {copy}"
+        run = resume.layout.root.name if resume.forks else "this run"
+        yield "task file has changed", f"{now} differs from what {run} was started with, {copy}"

@@ -79,9 +79,10 @@ class Story:
         name = event["event"]
         if name not in _UNFOLDED:
             self.state = fold(self.state, event)
-        if len(self.state.history) + len(self.state.checkpoints) > _KEPT:
+        state = self.state
+        if len(state.history) + len(state.checkpoints) + len(state.evaluations) > _KEPT:
             # Each fold copies them, and what they say has been told.
-            self.state = replace(self.state, history=(), checkpoints=())
+            self.state = replace(state, history=(), checkpoints=(), evaluations=())
         if name in ("run_start", "run_resume"):
             self._begin = as_number(event.get("time"))
             self.first_step = self.state.step
@@ -201,6 +202,9 @@ def header(event: Event, state: RunState, folder: str) -> list[Line]:
         checkpoint = one_line(str(event.get("checkpoint") or "")).rpartition("/")[2]
         source = f"from {checkpoint} " if checkpoint else ""
         lines.append(f"resumed {source}at epoch {state.epoch}, step {state.step:,}")
+    elif state.parent is not None:
+        parent = one_line(state.parent.label)
+        lines.append(f"forked  from {parent} at epoch {state.epoch}, step {state.step:,}")
     return [Line(text, "header") for text in lines]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from tui_trainer.runs.directions import better_direction, is_better
 from tui_trainer.runs.json_values import as_number
-from tui_trainer.runs.state import ENDED, Alert, Best, EpochSummary, RunState
+from tui_trainer.runs.state import ENDED, Alert, Best, EpochSummary, Evaluation, RunState, parent_of
 
 Event = Mapping[str, Any]
 
-_ALERTS, _CONTROLS, _LOGS = 200, 100, 500
+_ALERTS, _CONTROLS, _LOGS, _EVALUATIONS = 200, 100, 500, 2000
 _COUNTS = (
     "epochs",
     "total_steps",
@@ -34,6 +34,7 @@ class Builder:
     def __init__(self, state: RunState) -> None:
         self._values = {item.name: getattr(state, item.name) for item in fields(state)}
         self._history = list(state.history)
+        self._evaluations = deque(state.evaluations, _EVALUATIONS)
         self._checkpoints = list(state.checkpoints)
         self._alerts = deque(state.alerts, _ALERTS)
         self._controls = deque(state.controls, _CONTROLS)
@@ -72,6 +73,7 @@ class Builder:
             **self._values
             | {
                 "history": tuple(self._history),
+                "evaluations": tuple(self._evaluations),
                 "checkpoints": tuple(self._checkpoints),
                 "alerts": tuple(self._alerts),
                 "controls": tuple(self._controls),
@@ -85,6 +87,8 @@ class Builder:
     def _run_start(self, event: Event) -> None:
         self._facts(event)
         self._values |= {"started": _time(event), "ended": None, "reason": ""}
+        self._values["parent"] = parent_of(event.get("parent"))
+        self._place(event)
 
     def _run_resume(self, event: Event) -> None:
         self._facts(event)
@@ -92,22 +96,28 @@ class Builder:
         values |= {"status": "running", "reason": "", "stopping": "", "ended": None}
         self._no_phase()
         values["resumes"] += 1
-        step, epoch = _count(event.get("step")), _count(event.get("epoch"))
-        if step is not None:
-            values["step"] = step
-        if epoch is not None:
-            values["epoch"] = values["current_epoch"] = epoch
-            if self._history and self._history[-1].epoch > epoch:
-                self._rewind(epoch)
+        self._place(event)
+        step, epoch = values["step"], values["epoch"]
+        later_epochs = self._history and self._history[-1].epoch > epoch
+        if later_epochs or (self._evaluations and self._evaluations[-1].step > step):
+            self._rewind(epoch, step)
 
-    def _rewind(self, epoch: int) -> None:
-        kept = [summary for summary in self._history if summary.epoch <= epoch]
-        self._history.clear()
+    def _place(self, event: Event) -> None:
+        """Take over where training goes on."""
+        self._stepped(event)
+        epoch = _count(event.get("epoch"))
+        if epoch is not None:
+            self._values["epoch"] = self._values["current_epoch"] = epoch
+
+    def _rewind(self, epoch: int, step: int) -> None:
+        history = [summary for summary in self._history if summary.epoch <= epoch]
+        evaluations = [evaluation for evaluation in self._evaluations if evaluation.step <= step]
+        self._history = history
+        self._evaluations = deque(evaluations, _EVALUATIONS)
         self._bests.clear()
         self._metrics.clear()
-        for summary in kept:
-            self._history.append(summary)
-            self._measured(summary.metrics, summary.epoch)
+        for measured in sorted((*history, *evaluations), key=lambda measured: measured.step):
+            self._measured(measured.metrics, _whole_epoch(measured.epoch))
         self._values["best"] = self._bests.get(self._values["monitor"])
 
     def _facts(self, event: Event) -> None:
@@ -148,9 +158,15 @@ class Builder:
 
     def _evaluation(self, event: Event) -> None:
         self._going(event)
-        epoch = _count(event.get("epoch"))
-        self._measured(_metrics(event), self._values["current_epoch"] if epoch is None else epoch)
+        epoch, metrics = _count(event.get("epoch")), _metrics(event)
+        if epoch is None:
+            epoch = self._values["current_epoch"]
+        self._measured(metrics, epoch)
         self._take_best(event)
+        step, length = self._values["step"], self._values["steps_per_epoch"]
+        part = min(1.0, max(0.0, step / length - (epoch - 1))) if length else math.nan
+        time = as_number(event.get("time"))
+        self._evaluations.append(Evaluation(step, time, metrics, epoch - 1 + part))
 
     def _epoch_end(self, event: Event) -> None:
         self._going(event)
@@ -253,6 +269,11 @@ class Builder:
         step = _count(event.get("step"))
         if step is not None:
             self._values["step"] = step
+
+
+def _whole_epoch(epoch: float) -> int:
+    """The number, from 1, of the epoch that a place lies in; 0 where it isn't known."""
+    return math.ceil(epoch) if math.isfinite(epoch) else 0
 
 
 def _metrics(event: Event) -> dict[str, float]:

@@ -34,7 +34,7 @@ def summarise(root: Path, clock: Callable[[], float] = time.time) -> dict[str, A
     Returns:
         run_id, name, run_dir, task, status, epoch, step, best ({metric, value, epoch} or None), and metrics
         (the latest values), created (unix seconds or None), duration_s (or None), epochs, device, pinned,
-        reason.
+        reason, parent ({run_id, run_dir, checkpoint, step} of the run that it goes on from, or None).
     """
     reader = RunReader(root, clock)
     return summarise_run(reader, reader.run(), reader.hparams(), clock)
@@ -77,6 +77,7 @@ def summarise_run(
         "device": str(run.get("device") or hparams.get("device") or ""),
         "pinned": run.get("pinned") is True,
         "reason": reason,
+        "parent": run.get("parent") if isinstance(run.get("parent"), dict) else None,
     }
 
 
@@ -271,9 +272,11 @@ _NOTHING: dict[str, Any] = {
     "elapsed": None,
     "elapsed_at": None,
 }
-_EPOCH_OF = {"epoch_end": "epoch", "checkpoint": "epoch", "run_resume": "epoch", "run_end": "epochs"}
+_EPOCH_OF = dict.fromkeys(("run_start", "epoch_end", "checkpoint", "run_resume"), "epoch") | {
+    "run_end": "epochs"
+}
 _STEP_OF = dict.fromkeys(
-    ("epoch_start", "epoch_end", "evaluation", "checkpoint", "control", "run_resume"), "step"
+    ("run_start", "epoch_start", "epoch_end", "evaluation", "checkpoint", "control", "run_resume"), "step"
 ) | {"run_end": "steps"}
 _GOING = ("epoch_start", "evaluation", "epoch_end", "run_resume")
 _MEASURED = ("epoch_end", "evaluation")

@@ -18,6 +18,8 @@ __all__ = [
     "Alert",
     "Best",
     "EpochSummary",
+    "Evaluation",
+    "Parent",
     "RunState",
     "better_direction",
     "fold",
@@ -68,6 +70,53 @@ class EpochSummary:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """One evaluation inside an epoch.
+
+    Attributes:
+        step: optimizer steps done.
+        time: unix seconds; NaN where it isn't known.
+        metrics: what was measured.
+        epoch: finished epochs with the part of the one in training; NaN where the length of an epoch isn't known.
+    """
+
+    step: int
+    time: float
+    metrics: Mapping[str, float]
+    epoch: float
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The run that a forked one goes on from.
+
+    Attributes:
+        run_id: its id.
+        run_dir: its folder, relative to the fork's where they lie side by side.
+        checkpoint: tag of the checkpoint.
+        step: optimizer steps done there.
+    """
+
+    run_id: str
+    run_dir: str
+    checkpoint: str
+    step: int
+
+    @property
+    def label(self) -> str:
+        """`7f3a@12`: the end of the run's id, and the checkpoint."""
+        return f"{self.run_id.rpartition('-')[2]}@{self.checkpoint}"
+
+
+def parent_of(value: Any) -> Parent | None:
+    """What the record says of a parent; None where it names none."""
+    if not isinstance(value, Mapping) or not value.get("run_id"):
+        return None
+    run_id, run_dir, checkpoint = (str(value.get(key) or "") for key in ("run_id", "run_dir", "checkpoint"))
+    return Parent(run_id, run_dir, checkpoint, _count(value.get("step")))
+
+
+@dataclass(frozen=True)
 class Alert:
     """Something a person should know. `step` is 0 where it does not apply."""
 
@@ -109,6 +158,7 @@ class RunState:
         best: of the monitored metric; None before there is one.
         bests: the best of each metric.
         history: finished epochs, oldest first.
+        evaluations: the newest 2,000 inside epochs, oldest first. Those at the end of one are in `history`.
         lr: the latest step size; NaN where it isn't known.
         phase: what it is busy with (loading data, evaluating); empty while it trains.
         phase_began: unix seconds of its begin; None outside of a phase.
@@ -121,6 +171,7 @@ class RunState:
         logs: the newest 500 `log` events, oldest first.
         checkpoints: `checkpoint` events, oldest first. Files may be gone since: the index decides.
         resumes: how often it was resumed.
+        parent: the run that it goes on from; None for one that began at its first step.
         elapsed: seconds of training, all processes of the run together; NaN where it isn't known.
         started: unix seconds; None before run_start.
         ended: unix seconds; None before run_end.
@@ -153,6 +204,7 @@ class RunState:
     best: Best | None = None
     bests: Mapping[str, Best] = field(default_factory=dict)
     history: tuple[EpochSummary, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
     lr: float = float("nan")
     phase: str = ""
     phase_began: float | None = None
@@ -165,6 +217,7 @@ class RunState:
     logs: tuple[Mapping[str, Any], ...] = ()
     checkpoints: tuple[Mapping[str, Any], ...] = ()
     resumes: int = 0
+    parent: Parent | None = None
     elapsed: float = float("nan")
     started: float | None = None
     ended: float | None = None
@@ -207,6 +260,7 @@ def identify(state: RunState, reader: RunReader) -> RunState:
         status=status,
         reason=reason,
         hparams=hparams,
+        parent=state.parent or parent_of(run.get("parent")),
         epochs=state.epochs or _count(hparams.get("epochs")),
         batch_size=state.batch_size or _count(hparams.get("batch_size")),
         step=max(state.step, _count(row.get("step"))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,8 @@ from textual.app import App
 from textual.binding import Binding
 from textual.timer import Timer
 
-from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.engine.detached import start_detached
+from tui_trainer.errors import Exit, FileError, TrainerError
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs import control
 from tui_trainer.runs.layout import RunLayout, create_run_dir
@@ -26,7 +28,7 @@ from tui_trainer.ui.keys import bindings
 from tui_trainer.ui.options import AppOptions, Leaving
 from tui_trainer.ui.pace import Pace
 from tui_trainer.ui.palette import KeyCommands
-from tui_trainer.ui.run_view import RunView
+from tui_trainer.ui.run_view import RunView, last_lines
 from tui_trainer.ui.screens.checkpoints import CheckpointsScreen
 from tui_trainer.ui.screens.help import HelpScreen
 from tui_trainer.ui.screens.live import LiveScreen
@@ -92,6 +94,7 @@ class TrainerApp(App[Leaving]):
         self._timer: Timer | None = None
         self._leaving: Leaving | None = None
         self._told: Training | None = None
+        self._detached: list[tuple[subprocess.Popen[bytes], Path]] = []
         theme.register(self)
         self._choose_theme(background)
         if options.ascii:
@@ -136,6 +139,7 @@ class TrainerApp(App[Leaving]):
         """Read what is new and draw it."""
         if self.training is not None:
             self._follow_training(self.training)
+        self._follow_detached()
         if self.view is not None:
             self.view.refresh()
         if self.baseline is not None and not self.baseline.loaded:
@@ -154,7 +158,9 @@ class TrainerApp(App[Leaving]):
         """The right end of the top bar: which run is shown, or what this machine could do."""
         page = self.page
         if page is not None:
-            page.query_one(TopBar).status = self._status()
+            # While the app goes down a page may have lost its bars already.
+            for bar in page.query(TopBar):
+                bar.status = self._status()
 
     def _status(self) -> str:
         if self.view is None or not self.view.state.run_id:
@@ -233,17 +239,28 @@ class TrainerApp(App[Leaving]):
 
     def start_detached(self, words: list[str], task: str) -> None:
         """Train in the background what a command line says."""
-        from tui_trainer.engine.detached import start_detached
-
         try:
-            layout = create_run_dir(self.options.runs_dir, task)
-            start_detached(words, layout.root)
+            root = create_run_dir(self.options.runs_dir, task).root
+            self._detached.append((start_detached(words, root), root))
         except OSError as error:
-            self.show_error(FileError("can't start in the background", str(error), "--runs-dir DIR chooses another"))
+            message = f"{error.filename or self.options.runs_dir}: {error.strerror}"
+            hint = "--runs-dir DIR chooses another folder for runs"
+            self.show_error(FileError("can't start in the background", message, hint))
             return
-        self.notify(f"started in the background: {layout.root.name}", markup=False)
+        self.notify(f"started in the background: {root.name}", markup=False)
         if not self.live:
-            self.open_run(layout.root)
+            self.open_run(root)
+
+    def _follow_detached(self) -> None:
+        """Say so when a run in the background did not get as far as a record."""
+        for process, root in list(self._detached):
+            code = process.poll()
+            if code is None:
+                continue
+            self._detached.remove((process, root))
+            if code not in (Exit.OK, Exit.SIGINT, Exit.SIGTERM):
+                log = RunLayout(root).console_log
+                self.show_error(TrainerError("run in the background failed", last_lines(log)), log)
 
     def set_baseline(self, run_dir: Path | None) -> None:
         """Draw a run dim behind the one on Live; None for no run."""
@@ -283,6 +300,11 @@ class TrainerApp(App[Leaving]):
         if self.view is not None and not self.view.layout.run_json.is_file():
             # A start that never trained leaves nothing to look at.
             self.view = None
+        if isinstance(self.screen, QuitDialog):
+            # There is nothing to leave behind any more.
+            self.screen.dismiss(None)
+        for warning in training.warnings:
+            raise_notice(self, warning)
         if training.error is not None and self._leaving is None:
             self.show_error(training.error, training.log)
 
@@ -332,7 +354,7 @@ class TrainerApp(App[Leaving]):
         if name == "SIGHUP":
             self.exit(Leaving("hangup"))
         elif self.live and self.training is not None:
-            if self.training.stop.reason is not None:
+            if self._leaving is not None and self._leaving.kind == "signal":
                 self.training.kill()
             self.training.stop.request(name)
             self._leaving = Leaving("signal", name)

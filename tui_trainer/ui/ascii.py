@@ -42,9 +42,7 @@ def to_ascii(text: str) -> str:
         return text
     from rich.cells import cell_len
 
-    return "".join(
-        c if c.isascii() else "?" * cell_len(c) for c in text.translate(_TABLE)
-    )
+    return "".join(c if c.isascii() else "?" * cell_len(c) for c in text.translate(_TABLE))
 
 
 class AsciiFilter(LineFilter):

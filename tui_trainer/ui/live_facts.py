@@ -46,8 +46,8 @@ class Part:
 def fit_parts(parts: Sequence[Part], width: int, between: str = " · ") -> Line:
     """A line of as many parts as fit, in their order.
 
-    What matters less is shortened first, then left out from the least important on, and only then what matters
-    most (ranks 0 and 1) is shortened and cut.
+    What matters less is shortened first, then left out from the least important on. Only then is what matters
+    most (ranks 0 and 1) shortened and cut.
     """
     kept = [part for part in parts if part.text]
     line = _join(kept, between)
@@ -70,17 +70,17 @@ def _shortened(part: Part) -> Part:
 
 def _join(parts: Sequence[Part], between: str) -> Line:
     spans = [(part.text, part.role) for part in parts[:1]]
-    for number, part in enumerate(parts[1:]):
+    for place, part in enumerate(parts[1:]):
         # After the state's word a wider gap reads better than a dot.
-        spans += [("  " if number == 0 and parts[0].role else between, "dim"), (part.text, part.role)]
+        spans += [("  " if place == 0 and parts[0].role else between, "dim"), (part.text, part.role)]
     return tuple(spans)
 
 
 class Speed:
     """How fast a run goes and how long it will still take, from looks at its state.
 
-    Only steps that are done while somebody looks count: neither those of an earlier process nor a pause nor the
-    time before the first step shifts the estimate.
+    Only steps that are done while somebody looks count: neither those of an earlier process nor a pause nor
+    the time before the first step shifts the estimate.
 
     Args:
         clock: unix seconds.

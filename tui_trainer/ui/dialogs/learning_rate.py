@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -24,7 +25,7 @@ class LearningRateDialog(ModalScreen[float | None]):
         state: of the run.
     """
 
-    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel")]
+    BINDINGS: ClassVar[list[Any]] = [Binding("escape", "dismiss(None)", "Cancel")]
     AUTO_FOCUS = "Input"
 
     def __init__(self, state: RunState) -> None:

@@ -27,13 +27,15 @@ class ErrorDialog(ModalScreen[None]):
 
     def __init__(self, error: TrainerError, log: Path | None = None) -> None:
         super().__init__()
-        self._error, self._log = error, log
+        self._error, self._log = error, log or error.log
 
     def compose(self) -> ComposeResult:
+        # The command line's form of the message names the log too.
+        message = clean(self._error.message).replace(f"\nlog: {self._log}", "")
         with Vertical(classes="dialog -error"):
             yield Static(Text(f"✗ {clean(self._error.title)}"), classes="dialog--title")
             with VerticalScroll(classes="dialog--body"):
-                yield Static(Text(clean(self._error.message)), id="message")
+                yield Static(Text(message), id="message")
                 if self._error.hint:
                     yield Static(Text(f"hint: {clean(self._error.hint)}"), id="hint")
                 if self._log is not None:

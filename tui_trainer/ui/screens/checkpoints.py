@@ -94,7 +94,7 @@ class CheckpointsScreen(ListPage[Saved]):
             Column("test acc", 8, right=True, drop=2, name="test/accuracy"),
             Column("size", 8, right=True, drop=7),
             Column("age", 10, right=True, drop=9),
-            Column("marks", 13, drop=3),
+            Column("marks", 11, grow=1, most=13, drop=3),
             Column("check", 7, drop=4),
         )
 
@@ -133,7 +133,7 @@ class CheckpointsScreen(ListPage[Saved]):
 
     def version(self) -> Hashable:
         self._look()
-        return self._saved, self._saved.generation
+        return self._saved, self._saved.generation, self.trainer.catalogue.complete
 
     def _look(self) -> None:
         """Have what may have changed read in the catalogue's thread."""

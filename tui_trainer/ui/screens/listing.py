@@ -15,7 +15,7 @@ from textual.widgets import Input
 from tui_trainer.errors import TrainerError, did_you_mean
 from tui_trainer.headless.words import one_line
 from tui_trainer.ui.query import Query, QueryError, Record, parse_query
-from tui_trainer.ui.screens.page import Page
+from tui_trainer.ui.screens.page import WIDE, Page
 from tui_trainer.ui.widgets.lines import Line, Lines
 from tui_trainer.ui.widgets.table import Cell, Column, Table
 
@@ -195,7 +195,7 @@ class ListPage(Page, Generic[Item]):
     def show_details(self) -> None:
         """Say more of the current row."""
         item = self.table.current
-        self._details.show([] if item is None else self.details(item, self.has_class("-wide")))
+        self._details.show([] if item is None else self.details(item, self.size.width >= WIDE))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._resized)

@@ -34,9 +34,8 @@ from tui_trainer.ui.widgets.scrolled import Scrolled
 from tui_trainer.ui.widgets.system import SystemPanel
 
 PANES = ("curves", "metrics", "epochs", "system", "log")
+_PANE_OF = {"charts": "curves"}
 CONTROLS = frozenset({"pause", "stop_now", "stop_epoch", "save", "set_lr"})
-_FAR = 10
-_ZOOM = 2.0
 _NO_RUN: tuple[Line, ...] = (
     (("No run yet.", "strong"),),
     (),
@@ -55,7 +54,7 @@ class LiveScreen(Page):
 
     WHERE = "live"
     CSS_PATH = "live.tcss"
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-low"), (30, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-low"), (30, "-tall")]  # noqa: RUF012
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__(classes="-curves")
@@ -109,7 +108,7 @@ class LiveScreen(Page):
     def _draw(self, view: RunView) -> None:
         state, now = view.state, self._clock()
         self._speed.look(state)
-        remote = state.status in ACTIVE and view.reader.liveness() == "remote" if view.requests else False
+        remote = bool(view.requests) and view.reader.liveness() == "remote"
         news = self._asked.news(state, view.requests, remote)
         silent = view.reader.heartbeat_age_s() if state.status == "unknown" else 0.0
         ended = state.status not in ACTIVE
@@ -260,46 +259,31 @@ class LiveScreen(Page):
             widget.set_class(widget.id == name, "-current")
         self._draw_soon()
 
-    def _turn_pane(self, by: int) -> None:
-        self.action_pane(PANES[(PANES.index(self._pane) + by) % len(PANES)])
-
-    def action_left(self) -> None:
+    def action_move(self, by: int) -> None:
+        """The next pane or the previous one; in inspect mode the cursor."""
         if self._deck.inspecting:
-            self._deck.move_cursor(-1)
+            self._deck.move_cursor(by)
         else:
-            self._turn_pane(-1)
-
-    def action_right(self) -> None:
-        if self._deck.inspecting:
-            self._deck.move_cursor(1)
-        else:
-            self._turn_pane(1)
+            self.action_pane(PANES[(PANES.index(self._pane) + by) % len(PANES)])
 
     @property
     def _scrolled(self) -> Scrolled | None:
         """The current pane, where it can be scrolled."""
         return next((pane for pane in self.query(Scrolled) if pane.id == self._pane), None)
 
-    def action_up(self) -> None:
+    def action_scroll(self, down: int) -> None:
         if self._scrolled is not None:
-            self._scrolled.scroll_rows(-1)
+            self._scrolled.scroll_rows(down)
 
-    def action_down(self) -> None:
+    def action_page(self, down: int) -> None:
         if self._scrolled is not None:
-            self._scrolled.scroll_rows(1)
-
-    def action_page_up(self) -> None:
-        if self._scrolled is not None:
-            self._scrolled.scroll_page(-1)
-
-    def action_page_down(self) -> None:
-        if self._scrolled is not None:
-            self._scrolled.scroll_page(1)
+            self._scrolled.scroll_page(down)
 
     def on_click(self, event: events.Click) -> None:
-        node = event.widget
-        if isinstance(node, Widget) and node.id in PANES:
-            self.action_pane(str(node.id))
+        clicked = event.widget.ancestors_with_self if event.widget is not None else []
+        pane = next((_PANE_OF.get(str(node.id), str(node.id)) for node in clicked if node.id), "")
+        if pane in PANES:
+            self.action_pane(pane)
 
     # ------------------------------------------------------------------ charts
 
@@ -307,11 +291,12 @@ class LiveScreen(Page):
     def _deck(self) -> ChartDeck:
         return self.query_one(ChartDeck)
 
-    def action_next_chart(self) -> None:
-        self._deck.turn(True)
+    def action_chart(self, forward: bool) -> None:
+        self._deck.turn(forward)
 
-    def action_previous_chart(self) -> None:
-        self._deck.turn(False)
+    def action_option(self, name: str) -> None:
+        """The next value of one of the charts' options."""
+        self._deck.next_value(name)
 
     def action_maximise(self) -> None:
         self._maximised = not self._maximised
@@ -319,41 +304,21 @@ class LiveScreen(Page):
         self._draw_soon()
 
     def action_inspect(self) -> None:
+        if not self._seen("charts"):
+            self.action_pane("curves")
         self._deck.inspect(not self._deck.inspecting)
 
-    def action_far_left(self) -> None:
+    def action_cursor(self, columns: int) -> None:
         if self._deck.inspecting:
-            self._deck.move_cursor(-_FAR)
+            self._deck.move_cursor(columns)
 
-    def action_far_right(self) -> None:
-        if self._deck.inspecting:
-            self._deck.move_cursor(_FAR)
-
-    def action_zoom_in(self) -> None:
-        self._deck.zoom(_ZOOM)
-
-    def action_zoom_out(self) -> None:
-        self._deck.zoom(1 / _ZOOM)
+    def action_zoom(self, factor: float) -> None:
+        self._deck.zoom(factor)
 
     def action_back_to_live(self) -> None:
         self._deck.back_to_live()
         if self._scrolled is not None:
             self._scrolled.to_newest()
-
-    def action_log_y(self) -> None:
-        self._deck.next_value("log_y")
-
-    def action_smoothing(self) -> None:
-        self._deck.next_value("smoothing")
-
-    def action_marker(self) -> None:
-        self._deck.next_value("marker")
-
-    def action_x_axis(self) -> None:
-        self._deck.next_value("x_axis")
-
-    def action_recent(self) -> None:
-        self._deck.next_value("recent")
 
     def action_leave(self) -> None:
         view = self.trainer.view

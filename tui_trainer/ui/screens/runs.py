@@ -19,6 +19,7 @@ from tui_trainer.ui.query import Record
 from tui_trainer.ui.resume import resume_refusal
 from tui_trainer.ui.screens.compare import MOST, CompareScreen
 from tui_trainer.ui.screens.listing import ListPage, Order
+from tui_trainer.ui.screens.page import NARROW
 from tui_trainer.ui.status import shown_status
 from tui_trainer.ui.widgets.lines import BLANK, Line
 from tui_trainer.ui.widgets.sparkline import sparkline
@@ -90,15 +91,19 @@ class RunsScreen(ListPage[Run]):
     def columns(self) -> Sequence[Column]:
         return (
             Column("state", 10),
-            Column("name / id", 14, grow=2, most=30, name="name"),
-            Column("task", 8, grow=1, most=18, drop=6),
-            Column("best", 16 if self.has_class("-narrow") else 20, grow=1, most=26, drop=4),
+            Column("name / id", 18, grow=2, most=30, name="name"),
+            Column("task", 7, grow=1, most=18, drop=6),
+            Column("best", 16 if self._narrow else 20, grow=1, most=26, drop=4),
             Column("epochs", 6, right=True, drop=2),
             Column("time", 8, right=True, drop=7),
             Column("curve", _CURVE, drop=8),
-            Column("changed", 14, grow=4, drop=5),
+            Column("changed", 11, grow=4, drop=5),
             Column("age", 10, right=True, drop=9),
         )
+
+    @property
+    def _narrow(self) -> bool:
+        return self.size.width < NARROW
 
     def cells(self, item: Run) -> Sequence[Cell]:
         state = shown_status(item.status)
@@ -109,7 +114,7 @@ class RunsScreen(ListPage[Run]):
             Styled(state.text, state.look),
             self._called(item),
             item.task,
-            best_text(item, not self.has_class("-narrow")) or "–",
+            best_text(item, not self._narrow) or "–",
             _epochs_text(item),
             _time_text(item),
             Styled(sparkline(curve, _CURVE), "accent"),

@@ -11,7 +11,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 
 from tui_trainer.config.presets import Listed, find_preset, list_presets
@@ -21,17 +20,14 @@ from tui_trainer.ui.dialogs.choose import ChooseDialog
 from tui_trainer.ui.dialogs.diff import DiffDialog
 from tui_trainer.ui.dialogs.save_preset import SavePresetDialog
 from tui_trainer.ui.dialogs.task_picker import TaskPicker
-from tui_trainer.ui.form.estimate import Estimator
 from tui_trainer.ui.form.helper import Asker, Helper
 from tui_trainer.ui.form.meaning import Meaning
 from tui_trainer.ui.form.model import Form
 from tui_trainer.ui.form.rows import changed_against, help_of, named, waiting_text
 from tui_trainer.ui.screens.page import NARROW, WIDE, Page
+from tui_trainer.ui.widgets.estimate import EstimateLine
 from tui_trainer.ui.widgets.form import FormView
 from tui_trainer.ui.widgets.presets import PresetList, about, word_of
-
-ESTIMATE_AFTER = 1.0
-"""Seconds without an edit before an estimate is made."""
 
 FOLDED = ["Run"]
 """Groups that are folded until a person unfolds them."""
@@ -58,9 +54,6 @@ class SetupScreen(Page):
         self._asker = Asker(self._helper, self._answered)
         self._asked: list[str] = []
         self._asked_at = 0.0
-        self._estimator = Estimator()
-        self._estimating: asyncio.Task[None] | None = None
-        self._estimate_timer: Timer | None = None
         self._keys_for: tuple[object, ...] = ()
 
     def content(self) -> ComposeResult:
@@ -75,7 +68,7 @@ class SetupScreen(Page):
                 yield FormView(self._form, {str(group) for group in folded})
         with Vertical(id="info"):
             yield Static("", id="about", markup=False)
-            yield Static("", id="estimate", markup=False)
+            yield EstimateLine(self._form)
             yield Static("", id="command", markup=False)
 
     # ------------------------------------------------------------------ opening
@@ -87,10 +80,6 @@ class SetupScreen(Page):
         self.run_worker(self._list_presets())
 
     async def on_unmount(self) -> None:
-        estimating = self._estimating
-        self._stop_estimate()
-        if estimating is not None:
-            await asyncio.wait([estimating])
         await self._asker.close()
 
     async def _list_presets(self) -> None:
@@ -105,8 +94,8 @@ class SetupScreen(Page):
         last = [str(word) for word in self.trainer.settings.get("setup.last", [])]
         if len(last) == 2 and last[0] == "--preset" and _is_there(last[1]):
             return last
-        named = [item for item in listed if item.error is None and not item.shadowed]
-        first = sorted(named, key=lambda item: (item.origin != "shipped", item.name != "digits"))
+        usable = [item for item in listed if item.error is None and not item.shadowed]
+        first = sorted(usable, key=lambda item: (item.origin != "shipped", item.name != "digits"))
         return ["--preset", word_of(first[0])] if first else []
 
     def load(self, words: Sequence[str]) -> None:
@@ -117,7 +106,7 @@ class SetupScreen(Page):
     def _ask(self, fresh: bool = False) -> None:
         self._asked, self._asked_at = self._form.words, time.monotonic()
         self._asker.ask(self._asked, fresh)
-        if self.is_mounted:
+        if self._drawn:
             self._show()
 
     def _answered(self, answer: Meaning | TrainerError) -> None:
@@ -125,8 +114,13 @@ class SetupScreen(Page):
         self._form.take(answer)
         if isinstance(answer, Meaning) and loading and answer.head[:1] == ("--preset",):
             self.trainer.settings.set("setup.last", list(answer.head))
-        if self.is_mounted:
+        if self._drawn:
             self._show()
+
+    @property
+    def _drawn(self) -> bool:
+        """Whether there are widgets: not before the first time, and not when the app ends."""
+        return self.is_mounted and bool(self.query("#command"))
 
     # ------------------------------------------------------------------ what is shown
 
@@ -170,8 +164,8 @@ class SetupScreen(Page):
         text = ""
         if view.has_focus:
             field = view.field
-            if view.candidates:
-                text = "  ".join(view.candidates)
+            if len(view.candidates) > 1:
+                text = "  ".join(map(one_line, view.candidates))
             elif field is not None:
                 text = help_of(self._form, field.name)
         elif presets.item is not None:
@@ -180,66 +174,12 @@ class SetupScreen(Page):
             text = f"{one_line(item.name)}{f' ({task})' if task else ''}: {about(item) or 'no description'}"
         _update(self.query_one("#about", Static), text)
 
-    # ------------------------------------------------------------------ the estimate
-
     def _show_estimate(self) -> None:
-        line = self.query_one("#estimate", Static)
-        text, wrong = self._estimate_text()
-        line.set_class(wrong, "-error")
-        _update(line, text)
-
-    def _estimate_text(self) -> tuple[str, bool]:
-        form = self._form
-        if form.meaning is None:
-            return "", False
-        if form.why_not:
-            return f"✗ can't start: {form.why_not}", True
-        words = form.hparam_words
-        known = self._estimator.known(words)
-        if isinstance(known, TrainerError):
-            return f"✗ no estimate: {one_line(str(known))} · e shows all of it", True
-        if known is not None:
-            short = self.size.width < 110
-            return known.sentence(form.text("precision"), short), False
-        if self._estimating is None and self.trainer.live:
-            return "no estimate while a run trains here: e makes it all the same", False
-        self._estimate_soon()
-        return "estimating …", False
-
-    def _estimate_soon(self) -> None:
-        if self._estimate_timer is None and self._estimating is None:
-            self._estimate_timer = self.set_timer(ESTIMATE_AFTER, self._estimate)
-
-    def _stop_estimate(self) -> None:
-        if self._estimate_timer is not None:
-            self._estimate_timer.stop()
-            self._estimate_timer = None
-        if self._estimating is not None:
-            self._estimating.cancel()
-            self._estimating = None
-
-    def _estimate(self, beside_a_run: bool = False) -> None:
-        self._estimate_timer = None
-        if self.trainer.live and not beside_a_run:
-            return
-        if not self._form.why_not and not self._asker.waiting and self._estimating is None:
-            self._estimating = asyncio.create_task(self._estimator.make(self._form.hparam_words))
-            self._estimating.add_done_callback(self._estimated)
-            self._show_estimate()
-
-    def _estimated(self, task: asyncio.Task[None]) -> None:
-        if self._estimating is task:
-            self._estimating = None
-            if self.is_mounted:
-                self._show_estimate()
+        self.query_one(EstimateLine).show(free=not self.trainer.live)
 
     # ------------------------------------------------------------------ what happens
 
     def on_form_view_edited(self) -> None:
-        self._edited()
-
-    def _edited(self) -> None:
-        self._stop_estimate()
         self._ask()
 
     def on_form_view_moved(self) -> None:
@@ -263,7 +203,6 @@ class SetupScreen(Page):
         if self._form.meaning is not None and list(self._form.meaning.head) == words:
             self.action_edit()
         else:
-            self._stop_estimate()
             self.load(words)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
@@ -316,7 +255,6 @@ class SetupScreen(Page):
         await self._asker.settled()
         if self._form.why_not or self._form.meaning is None:
             return
-        self._stop_estimate()
         if detached:
             self.trainer.start_detached(self._form.words, self._form.meaning.task)
         else:
@@ -347,7 +285,6 @@ class SetupScreen(Page):
     def action_task(self) -> None:
         def picked(word: str | None) -> None:
             if word is not None:
-                self._stop_estimate()
                 self.load([word])
 
         self.app.push_screen(TaskPicker(), picked)
@@ -362,29 +299,25 @@ class SetupScreen(Page):
         self.notify("copied the command", timeout=2)
 
     def action_estimate(self) -> None:
-        words = self._form.hparam_words
-        known = self._estimator.known(words)
-        if isinstance(known, TrainerError):
-            self.trainer.show_error(known)
-        self._estimator.forget(words)
-        self._stop_estimate()
-        self._estimate(beside_a_run=True)
+        line = self.query_one(EstimateLine)
+        if line.error is not None:
+            self.trainer.show_error(line.error)
+        line.make_now()
 
     def action_undo_field(self) -> None:
         field = self.query_one(FormView).field
         if field is not None:
             self._form.undo(field.name)
-            self._edited()
+            self._ask()
 
     def action_undo_all(self) -> None:
         self._form.undo_all()
-        self._edited()
+        self._ask()
 
     def action_reload(self) -> None:
         """Read presets and task again, as they are now."""
         self.run_worker(self._list_presets())
         if self._form.meaning is not None or self._form.error is not None:
-            self._stop_estimate()
             self.load(self._form.words)
 
     def action_edit(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs.state import Alert, RunState
 from tui_trainer.ui.logbook import alert_role, alert_text, clock_text
@@ -11,8 +13,8 @@ from tui_trainer.ui.widgets.lines import Line, Lines, cut
 class AlertStrip(Lines):
     """Shows the newest unread alert and how many more there are; takes no room when there is none."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._run = ""
         self._read = 0
 

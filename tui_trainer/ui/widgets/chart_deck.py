@@ -20,7 +20,7 @@ REMEMBERED: dict[str, tuple[Any, ...]] = {
     "x_axis": X_AXES,
     "recent": (False, True),
 }
-"""Options of a chart that outlive the session, with their values in the order in which a key goes through them."""
+"""Options of a chart that outlive the session, with their values in the order in which a key takes them."""
 
 
 class ChartDeck(Horizontal):
@@ -28,13 +28,13 @@ class ChartDeck(Horizontal):
 
     Args:
         settings: where the options are remembered.
-        ascii: draw with ASCII only.
+        only_ascii: draw with ASCII, whatever is remembered.
     """
 
-    def __init__(self, settings: Settings, ascii: bool, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, settings: Settings, only_ascii: bool, **options: Any) -> None:
+        super().__init__(**options)
         self._settings = settings
-        self._marker: MarkerName | None = "ascii" if ascii else None
+        self._marker: MarkerName | None = "ascii" if only_ascii else None
         self._first = 0
         self._two = False
         self._drawn: tuple[object, ...] = ()

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from tui_trainer.headless.words import number, one_line, seconds
+from tui_trainer.headless.words import number, seconds
 from tui_trainer.runs.state import EpochSummary, RunState
 from tui_trainer.ui.widgets.lines import Line, left, right
+from tui_trainer.ui.widgets.metrics import short
 from tui_trainer.ui.widgets.scrolled import Scrolled
 
 _EPOCH, _TIME, _MARK, _LEAST = 5, 7, 2, 8
@@ -39,11 +40,6 @@ def columns(metrics: Sequence[str], monitor: str, width: int) -> list[str]:
             kept.append(name)
             room -= _width(name)
     return [name for name in metrics if name in kept]
-
-
-def short(name: str) -> str:
-    """A metric's name as the head of a narrow column."""
-    return one_line(name).replace("accuracy", "acc").replace("perplexity", "ppl")[:16]
 
 
 def _width(name: str) -> int:

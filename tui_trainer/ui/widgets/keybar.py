@@ -65,7 +65,11 @@ class KeyBar(Widget):
 
     def _applies(self, key: Key) -> bool:
         focused = self.screen.focused
-        if focused is not None and len(key.display) == 1 and focused.check_consume_key(key.display, key.display):
+        if (
+            focused is not None
+            and len(key.display) == 1
+            and focused.check_consume_key(key.display, key.display)
+        ):
             # Here it would be typed.
             return False
         node = self.app if key.where == "app" else self.screen

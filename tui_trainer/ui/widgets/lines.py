@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -21,10 +22,13 @@ class Lines(Widget):
     """Shows lines from its top; what does not fit is cut off.
 
     A frame costs next to nothing here: no markup, no measuring, and only lines that differ are drawn.
+
+    Args:
+        options: of every widget, such as its id.
     """
 
     ROLES = ("dim", "strong", "good", "warning", "bad", "accent", "head", "current")
-    COMPONENT_CLASSES = {f"lines--{role}" for role in ROLES}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{role}" for role in ROLES}
     DEFAULT_CSS = """
     Lines > .lines--dim { color: $foreground 60%; }
     Lines > .lines--strong { text-style: bold; }
@@ -37,8 +41,8 @@ class Lines(Widget):
     """
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._lines: tuple[Line, ...] = ()
 
     def show(self, lines: Sequence[Line]) -> None:
@@ -65,9 +69,7 @@ class Lines(Widget):
         if y >= len(self._lines):
             return Strip.blank(self.size.width, base)
         segments = [
-            Segment(
-                text, base + self.get_component_rich_style(f"lines--{role}", partial=True) if role else base
-            )
+            Segment(text, base + self.get_component_rich_style(f"lines--{role}") if role else base)
             for text, role in self._lines[y]
         ]
         return Strip(segments).adjust_cell_length(self.size.width, base)

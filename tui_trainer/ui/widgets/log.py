@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tui_trainer.ui.logbook import LogBook
 from tui_trainer.ui.widgets.lines import Line
 from tui_trainer.ui.widgets.scrolled import Scrolled
@@ -10,8 +12,8 @@ from tui_trainer.ui.widgets.scrolled import Scrolled
 class LogPane(Scrolled):
     """Time and text of each line."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(newest_last=True, id=id, classes=classes)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(newest_last=True, **options)
         self._shown: tuple[LogBook, int] | None = None
 
     def show_log(self, book: LogBook) -> None:

@@ -11,6 +11,7 @@ from tui_trainer.runs.state import RunState
 from tui_trainer.ui.widgets.lines import Line, Lines, left, right
 
 _EXTREMES = ("_min", "_max")
+_LABEL = 8
 
 
 class MetricsTable(Lines):
@@ -32,22 +33,37 @@ def metric_lines(state: RunState, width: int, height: int) -> list[Line]:
         names.remove(state.monitor)
         names.insert(0, state.monitor)
     before = previous_values(state)
-    columns = (10, 15, 17) if width >= 60 else (9, 14, 8) if width >= 44 else (8, 13, 0)
-    label = max(10, min(max(len(name) for name in names) + 1, width - sum(columns)))
-    heads = ("last", "best", "change")
-    lines: list[Line] = [((left("", label) + "".join(map(right, heads, columns)), "head"),)]
-    for name in names[:room]:
-        text, role = change(state, name, last[name], before.get(name, math.nan), words=columns[2] > 10)
-        value = number(last[name])
-        lines.append(
-            (
-                (left(one_line(name), label), "strong" if name == state.monitor else ""),
-                (right(value, columns[0]), "" if math.isfinite(last[name]) else "bad"),
-                (right(_best(state, name), columns[1]), ""),
-                (right(text, columns[2]), role),
-            )
-        )
+    shown = names[:room]
+    for words, gap, named in ((True, 2, one_line), (False, 2, one_line), (False, 1, short)):
+        changes = [change(state, name, last[name], before.get(name, math.nan), words) for name in shown]
+        columns = [
+            ("last", [number(last[name]) for name in shown], 6),
+            ("best", [_best(state, name) for name in shown], 10),
+            ("change", [text for text, _ in changes], 14 if words else 6),
+        ]
+        widths = [max(least, *map(len, texts)) + gap for _, texts, least in columns]
+        label = max(len(named(name)) for name in shown)
+        if label + sum(widths) <= width:
+            break
+    else:
+        while _LABEL + sum(widths) > width and len(widths) > 1:
+            widths.pop()
+        label = max(0, min(label, width - sum(widths)))
+    head = "".join(right(title, room) for (title, _, _), room in zip(columns, widths, strict=False))
+    lines: list[Line] = [((" " * label + head, "head"),)]
+    for k, name in enumerate(shown):
+        roles = ["" if math.isfinite(last[name]) else "bad", "", changes[k][1]]
+        cells = [
+            (right(texts[k], room), role)
+            for (_, texts, _), room, role in zip(columns, widths, roles, strict=False)
+        ]
+        lines.append(((left(named(name), label), "strong" if name == state.monitor else ""), *cells))
     return lines
+
+
+def short(name: str) -> str:
+    """A metric's name where there is little room."""
+    return one_line(name).replace("accuracy", "acc").replace("perplexity", "ppl")[:16]
 
 
 def last_values(state: RunState) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tui_trainer.headless.closing import more_words, resume_command
 from tui_trainer.headless.words import near_path, one_line
 from tui_trainer.runs.state import RunState
@@ -13,8 +15,8 @@ from tui_trainer.ui.widgets.lines import Lines
 class Outcome(Lines):
     """What came of a run and how to go on, in one line or two."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._known: tuple[object, ...] | None = None
         self._rows: tuple[list[Part], list[Part]] = ([], [])
 

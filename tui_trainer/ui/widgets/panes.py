@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from textual import events
 
 from tui_trainer.ui.widgets.lines import Line, Lines
@@ -14,8 +16,8 @@ class PaneTabs(Lines):
         panes: their names, each of which is a title too.
     """
 
-    def __init__(self, panes: tuple[str, ...], *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, panes: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
         self._panes = panes
 
     def show_current(self, current: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from textual import events
 
@@ -18,10 +19,8 @@ class Scrolled(Lines):
         newest_last: the newest row is at the bottom instead of at the top.
     """
 
-    def __init__(
-        self, *, newest_last: bool = False, id: str | None = None, classes: str | None = None
-    ) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, newest_last: bool = False, **options: Any) -> None:
+        super().__init__(**options)
         self._newest_last = newest_last
         self._count = 0
         self._behind = 0
