@@ -55,8 +55,8 @@ def field(terminal: Terminal) -> str:
 
 def go_to_field(terminal: Terminal, name: str) -> None:
     """Into the form, if the list of presets has the focus, and down to a field."""
-    terminal.see("▾ Data")
     if not field(terminal):
+        terminal.see("▾ Data")
         terminal.keys("Tab")
     terminal.wait(lambda: field(terminal), "the form to have the focus")
     while (here := field(terminal)) != name:

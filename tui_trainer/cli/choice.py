@@ -17,7 +17,7 @@ def task_of_preset(preset: Preset, kept: Path | None = None) -> Task:
 
     Args:
         preset: as it was read.
-        kept: the `task/` folder of a run; by default that of the run whose hparams or checkpoint the preset is.
+        kept: the `task/` folder of a run; by default that of the run which the preset's file lies in.
 
     Raises:
         TrainerError: located at the preset's line.

@@ -472,7 +472,7 @@ class Experiment:
         """Whether the best evaluation is the one that the latest epoch ended with."""
         if self.best is None or self.progress.batch:
             return False
-        return self.metrics.get(self.best["metric"]) == self.best["value"]
+        return bool(self.metrics.get(self.best["metric"]) == self.best["value"])
 
     def _restore(self, layout: RunLayout, tag: str) -> None:
         path = layout.model_file(tag)

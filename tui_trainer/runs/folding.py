@@ -116,7 +116,8 @@ class Builder:
         self._evaluations = deque(evaluations, _EVALUATIONS)
         self._bests.clear()
         self._metrics.clear()
-        for measured in sorted((*history, *evaluations), key=lambda measured: measured.step):
+        kept: list[EpochSummary | Evaluation] = [*history, *evaluations]
+        for measured in sorted(kept, key=lambda measured: measured.step):
             self._measured(measured.metrics, _whole_epoch(measured.epoch))
         self._values["best"] = self._bests.get(self._values["monitor"])
 

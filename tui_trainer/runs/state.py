@@ -77,7 +77,7 @@ class Evaluation:
         step: optimizer steps done.
         time: unix seconds; NaN where it isn't known.
         metrics: what was measured.
-        epoch: finished epochs with the part of the one in training; NaN where the length of an epoch isn't known.
+        epoch: finished epochs and the part of the one in training; NaN where an epoch's length isn't known.
     """
 
     step: int

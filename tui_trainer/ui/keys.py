@@ -1,5 +1,7 @@
-"""Every key of the app, as data. Bindings, the key bar, the help screen, the palette and the README's table are
-made from this one table."""
+"""Every key of the app, as data.
+
+Bindings, the key bar, the help screen, the palette and the README's table are made from this one table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run as the app shows it: its state, its step series and its console log, kept up to date from its directory."""
+"""One run as the app shows it, kept up to date from its directory: state, step series, console log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONSOLE_LINES = 1000
 
 
 class RunView:
-    """Reads what is new at each `refresh`. The same for a live run, one in another process and one of last month.
+    """Reads what is new at each `refresh`: of a live run, one in another process, one of last month alike.
 
     Args:
         run_dir: the run directory.

@@ -1,4 +1,7 @@
-"""What the app remembers from one session to the next. Losing it costs nothing, so no trouble with it is an error."""
+"""What the app remembers from one session to the next.
+
+Losing it costs nothing, so no trouble with it is an error.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours: blue and orange pairs that survive colour blindness, in a dark and a light form and in the terminal's own."""
+"""Colours: blue and orange pairs that survive colour blindness; dark, light, and the terminal's own."""
 
 from __future__ import annotations
 

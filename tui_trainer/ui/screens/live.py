@@ -54,7 +54,7 @@ class LiveScreen(Page):
 
     WHERE = "live"
     CSS_PATH = "live.tcss"
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-low"), (30, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-low"), (30, "-tall")]
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__(classes="-curves")

@@ -19,7 +19,7 @@ BLANK: Line = ()
 
 
 class Lines(Widget):
-    """Shows lines from its top; what does not fit is cut off.
+    """Shows lines from its top; what does not fit is left out, at the right with a mark of that.
 
     A frame costs next to nothing here: no markup, no measuring, and only lines that differ are drawn.
 
@@ -70,7 +70,7 @@ class Lines(Widget):
             return Strip.blank(self.size.width, base)
         segments = [
             Segment(text, base + self.get_component_rich_style(f"lines--{role}") if role else base)
-            for text, role in self._lines[y]
+            for text, role in crop(self._lines[y], self.size.width)
         ]
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
