@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.engine.test_resume import CASES, TIMES, assert_equal, crash_at
 from tests.helpers import Points, assert_same_weights, events, resume, rows, tags, weights
@@ -26,12 +27,17 @@ BASE = {"epochs": 3, "log_rate": 0.0, "checkpoint_every": "4steps", "dropout": 0
 
 
 def fork(
-    task: Task, run_dir: Path, tag: str, values: dict[str, Any], stop: StopRequest | None = None, **options: Any
+    task: Task,
+    parent: Path,
+    tag: str,
+    values: dict[str, Any],
+    stop: StopRequest | None = None,
+    run_dir: Path | None = None,
 ) -> Result:
     """A new run beside one, from a checkpoint of it, as `--fork` does."""
     hparams = task.hparams_class(task=task.name, **values)
-    point = fork_point(RunLayout(run_dir), tag)
-    return launch(task, hparams, runs_dir=run_dir.parent, resume=point, stop=stop, **options)
+    point = fork_point(RunLayout(parent), tag)
+    return launch(task, hparams, runs_dir=parent.parent, run_dir=run_dir, resume=point, stop=stop)
 
 
 def files(run_dir: Path) -> dict[str, str]:
@@ -63,7 +69,8 @@ def test_it_ends_as_the_run_that_it_comes_from(case: str, tag: str, tmp_path: Pa
     assert files(whole) == before
     assert_same_weights(weights(result.run_dir, "3"), weights(whole, "3"))
     one, other = (
-        checkpoint.load_trainer_state(RunLayout(run).trainer_state_file("3")) for run in (result.run_dir, whole)
+        checkpoint.load_trainer_state(RunLayout(run).trainer_state_file("3"))
+        for run in (result.run_dir, whole)
     )
     for part in ("optimizer", "schedule", "scaler", "averaged", "rng", "monitor"):
         assert_equal(one[part], other[part], part)
@@ -72,7 +79,9 @@ def test_it_ends_as_the_run_that_it_comes_from(case: str, tag: str, tmp_path: Pa
     assert first == entry(whole, tag)["step"] + 1
     for name, found in mine.items():
         if name not in TIMES:
-            assert found.tolist() == pytest.approx(all_rows[name][first - 1 :].tolist(), abs=0, rel=0, nan_ok=True)
+            assert found.tolist() == pytest.approx(
+                all_rows[name][first - 1 :].tolist(), abs=0, rel=0, nan_ok=True
+            )
     assert told(result.run_dir) == [line for line in told(whole) if line[1] >= first]
 
 
@@ -197,7 +206,9 @@ def test_a_fork_that_saved_nothing_says_what_to_fork_again(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("forgotten", ["optimizer", "rng", "meter"])
-def test_each_part_of_the_state_matters(forgotten: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_part_of_the_state_matters(
+    forgotten: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Negative controls: a fork that leaves one part out ends elsewhere."""
     whole = train(Points(), BASE, runs_dir=tmp_path).run_dir
     load: Callable[[Path], dict[str, Any]] = checkpoint.load_trainer_state
@@ -208,7 +219,7 @@ def test_each_part_of_the_state_matters(forgotten: str, tmp_path: Path, monkeypa
             case "optimizer":
                 state["optimizer"]["state"] = {}
             case "rng":
-                state["rng"]["torch"] = state["rng"]["torch"].roll(1)
+                state["rng"]["torch"] = torch.Generator().manual_seed(1).get_state()
             case "meter":
                 state["meter"] = {"weights": {}, "totals": {}, "means": {}}
         return state
@@ -216,18 +227,18 @@ def test_each_part_of_the_state_matters(forgotten: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(checkpoint, "load_trainer_state", forgetful)
     result = fork(Points(), whole, "1+2", BASE)
     monkeypatch.undo()
-    with pytest.raises(AssertionError):
-        assert_same_weights(weights(result.run_dir, "3"), weights(whole, "3"))
-        assert told(result.run_dir) == told(whole)[1:]
+    one, other = weights(result.run_dir, "3"), weights(whole, "3")
+    changed = any(not torch.equal(one[name], tensor) for name, tensor in other.items())
+    assert changed or told(result.run_dir) != told(whole)[1:]
 
 
 def test_a_stop_before_its_first_step_can_be_resumed(tmp_path: Path) -> None:
     whole = train(Points(), BASE, runs_dir=tmp_path).run_dir
     stop = StopRequest()
     stop.request("test")
+    # As if it had been asked for just before the first step.
     stop.saves = True
-    task = Points(on_batch=lambda number: None)
-    result = fork(task, whole, "1", BASE, stop)
+    result = fork(Points(), whole, "1", BASE, stop)
     assert (result.status, result.steps, tags(result.run_dir)) == ("stopped", 6, ["1"])
     assert resume(Points(), result.run_dir, BASE).status == "finished"
     assert_same_weights(weights(result.run_dir, "3"), weights(whole, "3"))

@@ -146,7 +146,8 @@ def test_a_session_from_the_preset_to_the_prompt(
         lambda: [event for event in recorded(root, "epoch_end") if event["step"] > changed["step"]],
         "an epoch",
     )
-    assert math.isclose(later[0]["lr"], 5e-4)
+    # The preset's cosine goes on from there.
+    assert math.isclose(later[0]["lr"], 5e-4, rel_tol=1e-2)
 
     # Save now: a checkpoint inside an epoch, or at its end if that is where it fell.
     one.keys("w")
@@ -165,8 +166,7 @@ def test_a_session_from_the_preset_to_the_prompt(
     one.keys("C")
     index = RunReader(root).checkpoints()
     newest = index[-1]["tag"]
-    one.see(f"model_{newest}.pt")
-    one.keys("Home")
+    one.see(f"model_{newest}.pt", "v Verify")
     names = re.findall(r"model_[0-9+]+\.pt", one.screen())
     assert set(names) <= {f"model_{entry['tag']}.pt" for entry in index}
     assert len(set(names)) >= 3
@@ -186,10 +186,9 @@ def test_a_session_from_the_preset_to_the_prompt(
     one.see("STOPPED")
 
     # A second run, and both beside each other.
-    one.keys("2")
     one.keys("1")
-    one.see("Presets")
-    one.keys("r")
+    one.see("--epochs 2000")
+    one.keys("C-r")
     one.wait(lambda: run_dir(tmp_path, 2), "the second run")
     one.see("RUNNING", seconds=90)
     one.wait(lambda: len(recorded(run_dir(tmp_path, 2), "epoch_end")) >= 2, "two epochs")  # type: ignore[arg-type]

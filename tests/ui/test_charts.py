@@ -10,8 +10,10 @@ import pytest
 
 from tests.ui.recorded import Recorder, finished
 from tui_trainer.runs.layout import RunLayout
+from tui_trainer.runs.state import EpochSummary, RunState
 from tui_trainer.ui.chart_data import ChartData, Line, XAxis
 from tui_trainer.ui.charts import chart_data, chart_names, compare_data
+from tui_trainer.ui.measured import Measured
 from tui_trainer.ui.run_view import RunView
 
 
@@ -146,3 +148,91 @@ def test_places_translate_between_axes(tmp_path: Path) -> None:
     step, epoch = data.places.at(1.5)
     assert (step, epoch) == (pytest.approx(15), pytest.approx(1.5))
     assert data.places.of_step(20) == pytest.approx(2)
+
+
+def evaluate(recorder: Recorder, loss: float) -> None:
+    """Record an evaluation inside an epoch."""
+    improved = recorder.best is None or loss < recorder.best["value"]
+    if improved:
+        recorder.best = {"metric": "test/loss", "value": loss, "epoch": recorder.epoch + 1}
+    place = {"epoch": recorder.epoch + 1, "step": recorder.step}
+    recorder.event("evaluation", **place, metrics={"test/loss": loss}, best=recorder.best, improved=improved)
+
+
+@pytest.mark.parametrize(
+    ("x_axis", "places", "best"),
+    [("step", [4, 10, 13, 20], 4), ("epoch", [0.4, 1, 1.3, 2], 0.4), ("time", [0.4, 1, 1.3, 2], 0.4)],
+)
+def test_evaluations_inside_epochs_are_drawn_among_those_at_their_ends(
+    tmp_path: Path, x_axis: XAxis, places: list[float], best: float
+) -> None:
+    recorder = Recorder(tmp_path / "a").start().train(4)
+    evaluate(recorder, 0.2)
+    recorder.end_epoch(**{"test/loss": 0.5}).train(3)
+    evaluate(recorder, 0.3)
+    recorder.end_epoch(**{"test/loss": 0.4})
+    data = chart_data(view_of(recorder.end()), "loss", x_axis)
+    test = line(data, "test")
+    np.testing.assert_allclose(test.x, places, atol=1e-5)
+    assert test.mean.tolist() == [0.2, 0.5, 0.3, 0.4]
+    assert data.best == (pytest.approx(best, abs=1e-5), 0.2)
+
+
+def test_an_evaluation_is_drawn_before_the_first_epoch_has_ended(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a").start().train(4)
+    evaluate(recorder, 0.2)
+    assert line(chart_data(view_of(recorder.layout), "loss"), "test").x.tolist() == [4]
+
+
+def test_a_line_grows_with_the_run(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a").start()
+    view, seen = view_of(recorder.layout), []
+    for number in range(1, 6):
+        if number == 3:
+            recorder.train(5)
+            evaluate(recorder, 0.01)
+        recorder.end_epoch()
+        view.refresh()
+        seen = line(chart_data(view, "loss"), "test").mean.tolist()
+    assert seen == line(chart_data(view_of(recorder.end()), "loss"), "test").mean.tolist()
+    assert len(seen) == 6
+
+
+def summaries(count: int, loss: float = 0.5) -> tuple[EpochSummary, ...]:
+    return tuple(
+        EpochSummary(n, 10 * n, {"test/loss": loss}, 0.1, 1.0, 1.0, float(n), False)
+        for n in range(1, count + 1)
+    )
+
+
+def test_a_run_that_went_back_is_drawn_as_it_is_now() -> None:
+    measured, history = Measured(), summaries(8)
+    other = summaries(9, loss=0.7)
+    for state, expected in (
+        (RunState(history=history), [0.5] * 8),
+        (RunState(history=history[:3]), [0.5] * 3),
+        (RunState(history=(*history[:3], *other[3:])), [0.5] * 3 + [0.7] * 6),
+        (RunState(history=other), [0.7] * 9),
+        (RunState(), []),
+    ):
+        assert measured.points(state, "test/loss").values.tolist() == expected
+
+
+def test_only_what_is_new_is_looked_at() -> None:
+    looked = 0
+
+    class Metrics(dict[str, float]):
+        def __getitem__(self, metric: str) -> float:
+            nonlocal looked
+            looked += 1
+            return super().__getitem__(metric)
+
+    history = tuple(
+        EpochSummary(n, 10 * n, Metrics({"test/loss": 0.5}), 0.1, 1.0, 1.0, float(n), False)
+        for n in range(1, 101)
+    )
+    measured = Measured()
+    first = measured.points(RunState(history=history[:99]), "test/loss")
+    assert measured.points(RunState(history=history[:99]), "test/loss") is first
+    assert measured.points(RunState(history=history), "test/loss").values.shape == (100,)
+    assert looked == 100

@@ -16,6 +16,8 @@ from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import (
     Alert,
     Best,
+    Evaluation,
+    Parent,
     RunState,
     better_direction,
     fold,
@@ -85,6 +87,59 @@ def test_declared_directions_decide_what_is_best() -> None:
     start = START | {"directions": {"test/accuracy": "min"}}
     state = fold_all(RunState(), [start, epoch_end(1, 0.5), epoch_end(2, 0.2)])
     assert state.bests["test/accuracy"].epoch == 1
+
+
+def evaluation(epoch: int, step: int, loss: float) -> dict[str, Any]:
+    head = {"event": "evaluation", "time": 10.0 + step, "epoch": epoch, "step": step}
+    return head | {"metrics": {"test/loss": loss}}
+
+
+def test_evaluations_inside_epochs_are_kept_with_their_places() -> None:
+    state = fold_all(RunState(), [START, evaluation(1, 10, 0.5), epoch_end(1, 0.4), evaluation(2, 33, 0.1)])
+    assert state.evaluations == (
+        Evaluation(10, 20.0, {"test/loss": 0.5}, pytest.approx(10 / 23)),
+        Evaluation(33, 43.0, {"test/loss": 0.1}, pytest.approx(33 / 23)),
+    )
+    assert [summary.step for summary in state.history] == [23]
+    assert state.best == Best("test/loss", 0.1, 2)
+
+
+def test_an_evaluation_lies_in_its_epoch_also_where_lengths_are_not_as_announced() -> None:
+    state = fold_all(RunState(), [START, evaluation(1, 30, 0.5), evaluation(3, 31, 0.5)])
+    assert [item.epoch for item in state.evaluations] == [1.0, 2.0]
+    unknown = fold_all(RunState(), [{**START, "steps_per_epoch": None}, evaluation(1, 30, 0.5)])
+    assert math.isnan(unknown.evaluations[0].epoch)
+
+
+def test_the_newest_evaluations_are_kept() -> None:
+    state = fold_all(RunState(), [START, *(evaluation(1, step, 0.5) for step in range(1, 2102))])
+    assert (len(state.evaluations), state.evaluations[0].step, state.evaluations[-1].step) == (
+        2000,
+        102,
+        2101,
+    )
+
+
+def test_a_resume_drops_the_evaluations_beyond_it() -> None:
+    events = [START, epoch_end(1, 0.5), evaluation(2, 30, 0.3), evaluation(2, 40, 0.1)]
+    resumed = {"event": "run_resume", "time": 99.0, "step": 35, "epoch": 1}
+    state = fold_all(RunState(), [*events, resumed])
+    assert [item.step for item in state.evaluations] == [30]
+    assert (state.best, state.metrics["test/loss"]) == (Best("test/loss", 0.3, 2), 0.3)
+    assert [summary.epoch for summary in state.history] == [1]
+
+
+def test_a_fork_begins_where_its_parent_was() -> None:
+    parent = {"run_id": "20261123-031415-digits-7f3a", "run_dir": "../x", "checkpoint": "2+5", "step": 51}
+    state = fold(RunState(), START | {"parent": parent, "step": 51, "epoch": 2, "batch": 5})
+    assert (state.step, state.epoch, state.current_epoch, state.resumes) == (51, 2, 2, 0)
+    assert state.parent == Parent(**parent)
+    assert state.parent.label == "7f3a@2+5"
+
+
+@pytest.mark.parametrize("value", [None, "7f3a", {}, {"run_id": ""}, ["x"]])
+def test_a_parent_that_is_none_is_none(value: Any) -> None:
+    assert fold(RunState(), START | {"parent": value}).parent is None
 
 
 def test_nan_is_never_best() -> None:

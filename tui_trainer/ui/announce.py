@@ -46,8 +46,6 @@ def title_text(state: RunState) -> str:
     monitored = state.best.metric if state.best is not None else "train/loss"
     value = state.metrics.get(monitored, state.row.get("train/loss"))
     loss = f" {monitored.rpartition('/')[2]} {number(value)}" if value is not None else ""
-    epochs = (
-        f"{state.current_epoch or state.epoch}/{state.epochs}" if state.epochs else f"epoch {state.epoch}"
-    )
+    of = f"/{state.epochs}" if state.epochs else ""
     status = "" if state.status == "running" else f" {state.status}"
-    return f"{epochs}{loss}{status} {one_line(state.task)}"
+    return f"{state.current_epoch or state.epoch}{of}{loss}{status} {one_line(state.task)}"

@@ -13,6 +13,7 @@ from tui_trainer.headless.words import number, one_line, short_name
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.state import ENDED, Best, EpochSummary, RunState, better_direction
 from tui_trainer.ui.chart_data import NOWHERE, X_AXES, ChartData, Floats, Line, Part, Places, XAxis
+from tui_trainer.ui.measured import Measured
 from tui_trainer.ui.series import StepSeries, Window
 
 __all__ = ["OTHERS", "RATES", "X_AXES", "RunData", "base_name", "chart_data", "chart_names", "compare_data"]
@@ -33,6 +34,9 @@ class RunData(Protocol):
 
     @property
     def series(self) -> StepSeries: ...
+
+    @property
+    def measured(self) -> Measured: ...
 
 
 def chart_names(*views: RunData) -> list[str]:
@@ -153,9 +157,9 @@ def _lines(view: RunData, name: str, x_axis: XAxis, start: float, stop: float) -
         if metric in view.series.columns:
             found.append(_row_line(rows, metric, split, split, x_axis, origin))
         else:
-            found.append(_measured_line(view.state, metric, split, split, x_axis, origin))
+            found.append(_measured_line(view, metric, split, split, x_axis, origin))
     # A metric that a hook recorded under a name of its own belongs to no split.
-    found.append(_measured_line(view.state, name, "", "test", x_axis, origin))
+    found.append(_measured_line(view, name, "", "test", x_axis, origin))
     return [line for line in found if len(line.x)]
 
 
@@ -168,14 +172,11 @@ def _row_line(rows: Window, column: str, name: str, role: str, x_axis: XAxis, or
     return Line(name, role, x[keep], low, high, mean, curve.nonfinite[keep])
 
 
-def _measured_line(state: RunState, metric: str, name: str, role: str, x_axis: XAxis, origin: float) -> Line:
-    """What was measured at the ends of epochs."""
-    found = [
-        (_where(epoch, x_axis), epoch.metrics[metric]) for epoch in state.history if metric in epoch.metrics
-    ]
-    points = np.array(found, np.float64).reshape(-1, 2)
-    points = points[np.isfinite(points[:, 0])]
-    x, values = np.fmax.accumulate(points[:, 0]) - origin, points[:, 1]
+def _measured_line(view: RunData, metric: str, name: str, role: str, x_axis: XAxis, origin: float) -> Line:
+    """What was measured at the ends of epochs and between."""
+    points = view.measured.points(view.state, metric)
+    known = np.isfinite(points.places[x_axis])
+    x, values = np.fmax.accumulate(points.places[x_axis][known]) - origin, points.values[known]
     bad = ~np.isfinite(values)
     values = np.where(bad, np.nan, values)
     return Line(name, role, x, values, values, values, bad, sparse=True)

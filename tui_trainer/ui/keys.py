@@ -152,7 +152,7 @@ KEYS = (
     Key("runs", "space", "select", "Select", "Select or deselect a run.", "space"),
     Key("runs", "c", "compare", "Compare", "Compare the selected runs.", "c"),
     Key("runs", "b", "baseline", "Baseline", "Draw this run dim behind the live one, or no more.", "b"),
-    Key("runs", "R", "resume", "Resume", "Go on with the run here, from its newest checkpoint.", "R"),
+    Key("runs", "R", "resume", "Resume", "Go on here from its newest checkpoint.", "R"),
     Key("runs", "l", "load", "Load", "Load its hparams into Setup.", "l"),
     Key("runs", "C", "checkpoints", "", "Checkpoints of this run.", "C"),
     Key("runs", "p", "pin", "Pin", "Pin or unpin: a pinned run can't be deleted.", "p"),

@@ -12,6 +12,7 @@ from tui_trainer.runs.follow import RunFollower
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import RunState
+from tui_trainer.ui.measured import Measured
 from tui_trainer.ui.series import StepSeries
 
 CHUNK = 1 << 16
@@ -29,6 +30,7 @@ class RunView:
         layout: the run's paths.
         state: as of the latest refresh.
         series: the step series, in bounded memory.
+        measured: evaluations as arrays.
         console: the newest lines of console.log.
         console_count: how many lines were read so far.
         requests: control requests that the trainer has not taken yet.
@@ -41,6 +43,7 @@ class RunView:
         self._follower = RunFollower(self.reader)
         self.state = RunState()
         self.series = StepSeries(self.reader)
+        self.measured = Measured()
         self.requests: list[Request] = []
         self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self.console_count = 0

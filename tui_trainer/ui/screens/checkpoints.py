@@ -13,11 +13,11 @@ from tui_trainer.runs.checkpoints import remove_entries, set_pinned
 from tui_trainer.runs.claim import owned
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import RunLayout
-from tui_trainer.ui.catalogue import read_run, stamp_of
+from tui_trainer.ui.catalogue import stamp_of
 from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog
 from tui_trainer.ui.dialogs.message import ConfirmDialog
 from tui_trainer.ui.query import Record
-from tui_trainer.ui.resume import resume_refusal
+from tui_trainer.ui.resume import resume_refusal, resume_words
 from tui_trainer.ui.saved import Saved, SavedList, Verifier, tensors_of
 from tui_trainer.ui.screens.listing import ListPage, Order
 from tui_trainer.ui.widgets.lines import BLANK, Line
@@ -252,11 +252,11 @@ class CheckpointsScreen(ListPage[Saved]):
         saved = self.table.current
         if saved is None:
             return
-        refusal = resume_refusal(saved.root, read_run(saved.root).status) or self._not_newest(saved)
+        refusal = resume_refusal(saved.root) or self._not_newest(saved)
         if refusal:
             self.say(refusal)
         else:
-            self.trainer.start(["--resume", str(saved.root)])
+            self.trainer.start(resume_words(saved.root))
 
     def _not_newest(self, saved: Saved) -> str:
         """Why a run can't go on from this checkpoint in place; empty for the newest good one."""

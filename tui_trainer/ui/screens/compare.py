@@ -70,7 +70,7 @@ class CompareScreen(Page):
     WHERE = "compare"
     TAB = "runs"
     CSS_PATH = "compare.tcss"
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         super().__init__()

@@ -54,7 +54,7 @@ class ListPage(Page, Generic[Item]):
     """
 
     CSS_PATH = "listing.tcss"
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]
     ORDERS: ClassVar[Sequence[Order[Any]]] = ()
     REMEMBERED: ClassVar[str] = ""
     NOUN: ClassVar[str] = ""

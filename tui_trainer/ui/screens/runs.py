@@ -16,7 +16,7 @@ from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.catalogue import Run
 from tui_trainer.ui.dialogs.message import ConfirmDialog
 from tui_trainer.ui.query import Record
-from tui_trainer.ui.resume import resume_refusal
+from tui_trainer.ui.resume import resume_refusal, resume_words
 from tui_trainer.ui.screens.compare import MOST, CompareScreen
 from tui_trainer.ui.screens.listing import ListPage, Order
 from tui_trainer.ui.screens.page import NARROW
@@ -281,11 +281,11 @@ class RunsScreen(ListPage[Run]):
         run = self.table.current
         if run is None:
             return
-        refusal = resume_refusal(run.root, run.status)
+        refusal = resume_refusal(run.root)
         if refusal:
             self.say(refusal)
         else:
-            self.trainer.start(["--resume", str(run.root)])
+            self.trainer.start(resume_words(run.root))
 
     def action_load(self) -> None:
         run = self.table.current

@@ -82,6 +82,7 @@ class ChartDeck(Horizontal):
                 view,
                 view.series.rows,
                 len(state.history),
+                len(state.evaluations),
                 len(state.controls),
                 state.status,
                 state.phase,
