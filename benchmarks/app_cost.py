@@ -155,7 +155,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
         paints = [first_paint(runs) for _ in range(5)]
-        print(f"first paint: {statistics.median(paints):.2f} s (of 5: {min(paints):.2f} to {max(paints):.2f})")
+        median = statistics.median(paints)
+        print(f"first paint: {median:.2f} s (of 5: {min(paints):.2f} to {max(paints):.2f})")
         for size in ((80, 24), (160, 48)):
             rounds, alone = [], []
             for _ in range(args.rounds):
@@ -163,10 +164,16 @@ def main() -> None:
                 rounds.append(in_the_app(runs, args.seconds, size))
             ratios = [one["steps_per_s"] / other for one, other in zip(rounds, alone, strict=True)]
             print(f"{size[0]}x{size[1]}, medians of {args.rounds} rounds:")
-            print(f"  training in the app against --no-ui --quiet: {statistics.median(ratios):.3f}"
-                  f" ({', '.join(f'{ratio:.3f}' for ratio in ratios)})")
-            for name, unit in (("key_ms", "ms from a key to the frame"), ("key_ms_worst", "ms at worst"),
-                               ("bytes_per_s", "bytes a second on the wire"), ("rss_mb", "MB resident")):
+            print(
+                f"  training in the app against --no-ui --quiet: {statistics.median(ratios):.3f}"
+                f" ({', '.join(f'{ratio:.3f}' for ratio in ratios)})"
+            )
+            for name, unit in (
+                ("key_ms", "ms from a key to the frame"),
+                ("key_ms_worst", "ms at worst"),
+                ("bytes_per_s", "bytes a second on the wire"),
+                ("rss_mb", "MB resident"),
+            ):
                 print(f"  {statistics.median(one[name] for one in rounds):,.1f} {unit}")
 
 

@@ -199,7 +199,7 @@ def test_a_session_from_the_preset_to_the_prompt(
     one.keys("Space", "Down", "Space", "c")
     one.see(root.name[-4:], run_dir(tmp_path, 2).name[-4:])  # type: ignore[union-attr]
     one.keys("Escape")
-    one.see("2 runs")
+    one.see("2 runs", "s Sort")
 
     screen = leave(one)
     assert "test/loss" in screen

@@ -217,3 +217,31 @@ def test_the_app_is_imported_without_torch() -> None:
     code = "import sys, tui_trainer.ui.app, tui_trainer.ui.main; print({'torch', 'sklearn'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_keys_that_come_in_one_burst_keep_their_order() -> None:
+    from textual.app import App, ComposeResult
+
+    from tui_trainer.ui.widgets.prompt import Prompt
+
+    class Field(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Prompt("0.001")
+
+    async def work() -> None:
+        from textual import events
+
+        app = Field()
+        async with app.run_test() as pilot:
+            await pilot.pause()
+            for key, character in [
+                ("end", None),
+                ("ctrl+u", None),
+                *((c, c) for c in "5e-4"),
+                ("left", None),
+                ("3", "3"),
+            ]:
+                app.post_message(events.Key(key, character))
+            await until(pilot, lambda: app.query_one(Prompt).value == "5e-34", "the text")
+
+    drive(work())

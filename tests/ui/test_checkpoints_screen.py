@@ -174,14 +174,41 @@ def test_details_show_hparams_metrics_and_tensors_without_the_pt(runs: Path) -> 
 def test_only_the_newest_is_resumed_in_place(runs: Path) -> None:
     async def steps(app: Browser, pilot: Pilot[Any]) -> None:
         await of_run(app, pilot, runs / ONE, 4)
-        await pilot.press("end", "R")
-        assert "goes on from its newest checkpoint, model_3+4.pt" in app.told
-        assert app.asked == []
         await pilot.press("home", "R")
         assert app.asked == [("start", ["--resume", str(runs / ONE)])]
         await of_run(app, pilot, runs / TWO, 2)
         await pilot.press("home", "R")
         assert app.asked[-1] == ("start", ["--resume", str(runs / TWO), "--epochs", "4"])
+
+    browse(runs, steps, page="checkpoints")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_an_earlier_one_goes_on_in_a_new_run(
+    runs: Path, here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUI_TRAIN_RUNS", str(runs if here else tmp_path / "elsewhere"))
+    where = [] if here else ["--runs-dir", str(runs)]
+
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        for root, last, first in ((ONE, 4, "1"), (TWO, 2, "1")):
+            await of_run(app, pilot, runs / root, last)
+            await pilot.press("end", "R")
+            path = RunLayout(runs / root).model_file(first)
+            assert app.asked[-1] == ("start", ["--fork", str(path), *where])
+            assert f"a new run goes on from model_1.pt of {root[-4:]}" in app.told
+
+    browse(runs, steps, page="checkpoints")
+
+
+def test_a_damaged_one_is_not_forked(runs: Path) -> None:
+    RunLayout(runs / ONE).trainer_state_file("1").unlink()
+
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        await of_run(app, pilot, runs / ONE, 4)
+        await pilot.press("end", "R")
+        assert "trainer_state_1.pt is missing" in app.told
+        assert app.asked == []
 
     browse(runs, steps, page="checkpoints")
 

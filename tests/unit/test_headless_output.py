@@ -434,6 +434,20 @@ def test_a_resumed_run_tells_only_what_is_new_and_counts_what_was(run: Run) -> N
     assert re.search(r"test/loss +1.0000 @2 +9.0000", text)
 
 
+def test_a_forked_run_says_where_it_began_and_counts_only_its_own_steps(run: Run) -> None:
+    parent = {"run_id": "20261123-020000-digits-11aa", "run_dir": "../x", "checkpoint": "2", "step": 8}
+    run.step = 8
+
+    def work() -> None:
+        run.writer.event("run_start", parent=parent, step=8, epoch=2, batch=0, **run.facts)
+        run.epoch(3)
+        run.end()
+
+    text = printed(run, work=work)
+    assert "forked  from 11aa@2 at epoch 2, step 8" in text
+    assert [line[:9] for line in text.splitlines() if line.startswith("epoch ")] == ["epoch 3/3"]
+
+
 # ---------------------------------------------------------------------- a reader that is gone, slow, or a bug
 
 

@@ -113,6 +113,20 @@ def test_the_summary_agrees_with_the_state_after_every_event(tmp_path: Path) -> 
     assert summarise(layout.root)["status"] == "crashed"
 
 
+def test_a_fork_is_where_its_parent_was_until_it_goes_on(tmp_path: Path) -> None:
+    parent = {"run_id": "digits-7f3a", "run_dir": "../digits-7f3a", "checkpoint": "2+5", "step": 51}
+    writer = RunWriter.create(
+        RunLayout(tmp_path / "run"), {"task": "digits", "parent": parent}, {"epochs": 3}
+    )
+    assert summarise(tmp_path / "run")["step"] == 0
+    writer.event("run_start", parent=parent, step=51, epoch=2, batch=5)
+    run = summarise(tmp_path / "run")
+    assert (run["step"], run["epoch"], run["parent"]) == (51, 2, parent)
+    writer.event("run_end", status="stopped", reason="by request", steps=60, epochs=2)
+    writer.close(status="stopped")
+    assert summarise(tmp_path / "run")["step"] == 60
+
+
 def test_an_end_that_run_json_missed_counts(tmp_path: Path) -> None:
     layout = RunLayout(tmp_path / "run")
     writer = RunWriter.create(layout, {}, {})

@@ -11,7 +11,7 @@ import numpy as np
 
 from tui_trainer.headless.words import number, one_line, short_name
 from tui_trainer.runs.json_values import as_number
-from tui_trainer.runs.state import ENDED, Best, EpochSummary, RunState, better_direction
+from tui_trainer.runs.state import ENDED, Best, RunState, better_direction
 from tui_trainer.ui.chart_data import NOWHERE, X_AXES, ChartData, Floats, Line, Part, Places, XAxis
 from tui_trainer.ui.measured import Measured
 from tui_trainer.ui.series import StepSeries, Window
@@ -182,10 +182,6 @@ def _measured_line(view: RunData, metric: str, name: str, role: str, x_axis: XAx
     return Line(name, role, x, values, values, values, bad, sparse=True)
 
 
-def _where(epoch: EpochSummary, x_axis: XAxis) -> float:
-    return float({"step": epoch.step, "epoch": epoch.epoch, "time": epoch.time}[x_axis])
-
-
 def _origin(view: RunData, x_axis: XAxis) -> float:
     """What is taken off the recorded places: the time at which the run started."""
     if x_axis != "time":
@@ -203,10 +199,8 @@ def _places(view: RunData, x_axis: XAxis) -> Places:
     rows = view.series.window(x_axis)
     x, step, epoch = (rows.place(name) for name in (x_axis, "step", "epoch"))
     if not len(rows):
-        history = view.state.history
-        x = np.array([_where(summary, x_axis) for summary in history])
-        step = np.array([float(summary.step) for summary in history])
-        epoch = np.array([float(summary.epoch) for summary in history])
+        ends = view.measured.epoch_ends(view.state)
+        x, step, epoch = (ends[name] for name in (x_axis, "step", "epoch"))
     known = np.isfinite(x) & np.isfinite(step)
     return Places(x[known] - _origin(view, x_axis), step[known], epoch[known])
 

@@ -168,7 +168,7 @@ KEYS = (
     Key("compare", "d", "only_different", "All", "All hparams, or only those that differ.", "d"),
     Key("compare", "escape", "leave", "Back", "Back to the list of runs.", "esc"),
     # Checkpoints
-    Key("checkpoints", "R", "resume", "Resume", "Go on from here, where it is the newest checkpoint of its run.", "R"),
+    Key("checkpoints", "R", "resume", "Resume", "Go on from here; from an earlier one in a new run.", "R"),
     Key("checkpoints", "l", "load", "Load", "Load its hparams into Setup.", "l"),
     Key("checkpoints", "p", "pin", "Pin", "Pin or unpin: a pinned checkpoint is never deleted.", "p"),
     Key("checkpoints", "v", "verify", "Verify", "Compare the files with their SHA-256.", "v"),

@@ -34,9 +34,14 @@ class Measured:
     """
 
     def __init__(self) -> None:
+        self._ends = _Column(None)
         self._epochs: dict[str, _Column] = {}
         self._between: dict[str, _Column] = {}
         self._sorted: dict[str, tuple[Floats, Floats, Points]] = {}
+
+    def epoch_ends(self, state: RunState) -> dict[str, Floats]:
+        """Where the finished epochs ended, by `step`, `epoch` and `time`."""
+        return _places(self._ends.take(state.history))
 
     def points(self, state: RunState, metric: str) -> Points:
         """The measurements of a metric."""
@@ -48,15 +53,23 @@ class Measured:
         table = np.concatenate((epochs, between), axis=1) if between.size else epochs
         if between.size:
             table = table[:, np.argsort(table[0], kind="stable")]
-        points = Points(dict(zip(PLACES, table[: len(PLACES)], strict=True)), table[-1])
+        points = Points(_places(table), table[-1])
         self._sorted[metric] = (epochs, between, points)
         return points
 
 
-class _Column:
-    """Places and values of one metric, of shape (4, points), for a sequence that grows at its end."""
+def _places(table: Floats) -> dict[str, Floats]:
+    return dict(zip(PLACES, table[: len(PLACES)], strict=True))
 
-    def __init__(self, metric: str) -> None:
+
+class _Column:
+    """Places and values of one metric, of shape (4, points), for a sequence that grows at its end.
+
+    Args:
+        metric: which one; None for the places of all measurements.
+    """
+
+    def __init__(self, metric: str | None) -> None:
         self._metric = metric
         self._table = np.empty((len(PLACES) + 1, 0))
         self._count = 0
@@ -74,7 +87,10 @@ class _Column:
         new = measurements[count:]
         if new:
             metric = self._metric
-            rows = [(m.step, m.epoch, m.time, m.metrics[metric]) for m in new if metric in m.metrics]
+            if metric is None:
+                rows = [(m.step, m.epoch, m.time, np.nan) for m in new]
+            else:
+                rows = [(m.step, m.epoch, m.time, m.metrics[metric]) for m in new if metric in m.metrics]
             if rows:
                 self._table = np.concatenate((self._table, np.array(rows, np.float64).T), axis=1)
         self._count = len(measurements)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class KeyCommands(Provider):
     """Offers what the table of keys offers, and the themes."""
 
-    def _keys(self) -> Iterator[tuple[str, str, partial[object]]]:
+    def _keys(self) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         app = cast("TrainerApp", self.app)
         page = app.page
         places = [page.WHERE, "app"] if page is not None else ["app"]

@@ -1,8 +1,8 @@
 """Late replies of the terminal must not become key presses.
 
 Something asked the terminal for a colour or its name (a shell's prompt, an editor, a multiplexer), and the
-answer arrives while the app reads keys. Textual hands what it does not understand to the app letter by letter,
-and one of those letters would start a run.
+answer arrives while the app reads keys. Textual hands what it does not understand to the app letter by
+letter, and one of those letters would start a run.
 """
 
 from __future__ import annotations
@@ -52,4 +52,4 @@ class ReplyFilter(XTermParser):
 
 def install() -> None:
     """Have every driver use the filter."""
-    linux_driver.XTermParser = ReplyFilter  # type: ignore[misc]
+    linux_driver.XTermParser = ReplyFilter  # type: ignore[attr-defined]

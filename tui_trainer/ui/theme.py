@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from textual.app import App
 from textual.theme import BUILTIN_THEMES, Theme
@@ -39,7 +40,7 @@ LIGHT = Theme(
 )
 
 
-def register(app: App[object]) -> None:
+def register(app: App[Any]) -> None:
     """Make our themes known to the app: dark, light, and ansi for the terminal's own sixteen colours."""
     for theme in (DARK, LIGHT, replace(BUILTIN_THEMES["ansi-dark"], name="ansi")):
         app.register_theme(theme)

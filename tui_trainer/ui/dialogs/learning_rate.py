@@ -11,12 +11,12 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
-from textual.widgets.input import Selection
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.state import RunState
+from tui_trainer.ui.widgets.prompt import Prompt
 
 
 class LearningRateDialog(ModalScreen[float | None]):
@@ -39,10 +39,7 @@ class LearningRateDialog(ModalScreen[float | None]):
             yield Static(Text("Learning rate"), classes="dialog--title")
             yield Static(Text(f"now {now:g}" if math.isfinite(now) else "not known yet"), id="now")
             text = f"{now:g}" if math.isfinite(now) else ""
-            field = Input(text, placeholder="3e-4", compact=True, select_on_focus=False)
-            # Selected from the start: a focus that arrives behind the first letter typed would select that too.
-            field.set_reactive(Input.selection, Selection(0, len(text)))
-            yield field
+            yield Prompt(text, placeholder="3e-4")
             yield Static(id="problem")
             yield Static(Text(f"It takes effect at the next step. {schedule_text(self._state)}"), id="effect")
             yield Static(Text("enter set   esc cancel"), classes="dialog--keys")

@@ -19,6 +19,7 @@ from tui_trainer.ui.dialogs.diff import diff_text
 from tui_trainer.ui.form.model import Form
 from tui_trainer.ui.form.rows import changed_against
 from tui_trainer.ui.form.saving import save, target
+from tui_trainer.ui.widgets.prompt import Prompt
 
 
 class Place(Static, can_focus=True):
@@ -66,10 +67,8 @@ class SavePresetDialog(ModalScreen[Path | None]):
             yield Static(Text(f"Save preset: {title}"), classes="dialog--title")
             with VerticalScroll(classes="dialog--body", id="diff"):
                 yield Static(diff_text(self._form.changes))
-            yield Input(placeholder="name", id="name", compact=True)
-            yield Input(
-                placeholder="description: what it is good for, in a sentence", id="about", compact=True
-            )
+            yield Prompt(placeholder="name", id="name")
+            yield Prompt(placeholder="description: what it is good for, in a sentence", id="about")
             yield Place(id="place")
             yield Static("", id="trouble", markup=False)
             yield Static(Text("ctrl+s save   tab next   ← → change   esc cancel"), classes="dialog--keys")

@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 from tui_trainer.headless.words import one_line
 from tui_trainer.ui.form.completion import complete_path
 from tui_trainer.ui.form.tasks import tasks_here
+from tui_trainer.ui.widgets.prompt import Prompt
 
 
 class TaskPicker(ModalScreen[str | None]):
@@ -34,7 +35,7 @@ class TaskPicker(ModalScreen[str | None]):
         with Vertical(classes="dialog"):
             yield Static(Text("Task"), classes="dialog--title")
             yield OptionList(id="tasks")
-            yield Input(placeholder="or a task file: my_task.py, my_task.py:Class", id="file", compact=True)
+            yield Prompt(placeholder="or a task file: my_task.py, my_task.py:Class", id="file")
             yield Static("", id="candidates", markup=False)
             yield Static(
                 Text("enter take   tab to the file, completes its path   esc cancel"), classes="dialog--keys"

@@ -12,7 +12,7 @@ from tui_trainer.runs import control
 from tui_trainer.runs.checkpoints import remove_entries, set_pinned
 from tui_trainer.runs.claim import owned
 from tui_trainer.runs.json_values import as_number
-from tui_trainer.runs.layout import RunLayout
+from tui_trainer.runs.layout import RunLayout, default_runs_dir
 from tui_trainer.ui.catalogue import stamp_of
 from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog
 from tui_trainer.ui.dialogs.message import ConfirmDialog
@@ -252,25 +252,25 @@ class CheckpointsScreen(ListPage[Saved]):
         saved = self.table.current
         if saved is None:
             return
-        refusal = resume_refusal(saved.root) or self._not_newest(saved)
-        if refusal:
+        later = (other for other in self.items() if other.root == saved.root and other.place > saved.place)
+        if saved.problem:
+            self.say(f"{saved.file.name}: {saved.problem}")
+        elif any(not other.problem for other in later):
+            self._fork(saved)
+        elif refusal := resume_refusal(saved.root):
             self.say(refusal)
         else:
             self.trainer.start(resume_words(saved.root))
 
-    def _not_newest(self, saved: Saved) -> str:
-        """Why a run can't go on from this checkpoint in place; empty for the newest good one."""
-        later = [other for other in self.items() if other.root == saved.root and other.place > saved.place]
-        newest = [other for other in later if not other.problem]
-        if saved.problem:
-            return f"{saved.file.name}: {saved.problem}"
-        if newest:
-            name = max(newest, key=lambda other: other.place).file.name
-            return (
-                f"a run goes on from its newest checkpoint, {name}, so that nothing later is overwritten; "
-                f"l loads the hparams of {saved.file.name} for a new run"
-            )
-        return ""
+    def _fork(self, saved: Saved) -> None:
+        """Go on in a new run, so that nothing later is overwritten."""
+        trainer = self.trainer
+        runs_dir = trainer.options.runs_dir
+        where = [] if runs_dir == default_runs_dir() else ["--runs-dir", str(runs_dir)]
+        if not trainer.live:
+            text = f"a new run goes on from {saved.file.name} of {saved.run_name}, which stays as it is"
+            self.app.notify(text, markup=False)
+        trainer.start(["--fork", str(saved.file), *where])
 
     def action_load(self) -> None:
         saved = self.table.current

@@ -17,6 +17,7 @@ from tui_trainer.headless.words import one_line
 from tui_trainer.ui.query import Query, QueryError, Record, parse_query
 from tui_trainer.ui.screens.page import WIDE, Page
 from tui_trainer.ui.widgets.lines import Line, Lines
+from tui_trainer.ui.widgets.prompt import Prompt
 from tui_trainer.ui.widgets.table import Cell, Column, Table
 
 Item = TypeVar("Item")
@@ -64,9 +65,7 @@ class ListPage(Page, Generic[Item]):
         self.table: Table[Item] = Table((), self.cells, self.key, id="table")
         self._facts = Lines(id="facts")
         self._details = Lines(id="details")
-        self._filter = Input(
-            id="filter", placeholder="text  key=value  key<value  key>value  key!=value", compact=True
-        )
+        self._filter = Prompt(id="filter", placeholder="text  key=value  key<value  key>value  key!=value")
         self._query, self._wrong = Query(), ""
         self._version: object = None
         self._total = 0

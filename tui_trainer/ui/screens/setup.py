@@ -28,6 +28,7 @@ from tui_trainer.ui.screens.page import NARROW, WIDE, Page
 from tui_trainer.ui.widgets.estimate import EstimateLine
 from tui_trainer.ui.widgets.form import FormView
 from tui_trainer.ui.widgets.presets import PresetList, about, word_of
+from tui_trainer.ui.widgets.prompt import Prompt
 
 FOLDED = ["Run"]
 """Groups that are folded until a person unfolds them."""
@@ -62,7 +63,7 @@ class SetupScreen(Page):
                 presets.border_title = "Presets"
                 presets.border_subtitle = "/ filter"
                 yield PresetList()
-                yield Input(placeholder="filter", id="filter", compact=True)
+                yield Prompt(placeholder="filter", id="filter")
             with Vertical(id="form", classes="panel"):
                 folded = self.trainer.settings.get("setup.folded", FOLDED)
                 yield FormView(self._form, {str(group) for group in folded})
