@@ -196,7 +196,8 @@ def test_a_session_from_the_preset_to_the_prompt(
     one.see("STOPPED")
     one.keys("3")
     one.see("2 runs")
-    one.keys("Space", "Down", "Space", "c")
+    one.keys("Home", "Space", "Space", "c")
+    one.see("esc Back")
     one.see(root.name[-4:], run_dir(tmp_path, 2).name[-4:])  # type: ignore[union-attr]
     one.keys("Escape")
     one.see("2 runs", "s Sort")

@@ -533,3 +533,15 @@ def test_a_record_that_was_cut_is_told_anew(tmp_path: Path) -> None:
     assert "checkpoint model_2.pt (best)" not in texts(book)
     assert any(text.startswith("resumed on") for text in texts(book))
     writer.close(status="stopped")
+
+
+def test_the_log_of_a_forked_run_says_where_it_began(tmp_path: Path) -> None:
+    parent = {"run_id": "20261123-031415-digits-7f3a", "run_dir": "../x", "checkpoint": "2+5", "step": 1051}
+    recorder = Recorder(tmp_path / "run", identity={"parent": parent})
+    recorder.start(parent=parent, step=1051, epoch=2, batch=5).end_epoch()
+    view = RunView(recorder.layout.root)
+    book = LogBook(view)
+    for _ in range(2):
+        view.refresh()
+        book.look()
+    assert texts(book) == ["forked from 7f3a@2+5, step 1,051", "checkpoint model_1.pt (best)"]

@@ -11,6 +11,7 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.timer import Timer
+from textual.widgets import Input
 
 from tui_trainer.engine.detached import start_detached
 from tui_trainer.errors import Exit, FileError, TrainerError
@@ -38,6 +39,7 @@ from tui_trainer.ui.screens.setup import SetupScreen
 from tui_trainer.ui.settings import Settings
 from tui_trainer.ui.terminal import listen_to_signals
 from tui_trainer.ui.training import PlanLike, Training
+from tui_trainer.ui.widgets.form import FormView
 from tui_trainer.ui.widgets.topbar import TopBar
 
 SCREENS: dict[str, Callable[[], Page]] = {
@@ -171,17 +173,30 @@ class TrainerApp(App[Leaving]):
             return f"● {task} · ep {state.epoch}/{state.epochs}" if state.epochs else f"● {task}"
         return f"○ {task} · {state.status}"
 
-    def on_event_key(self) -> None:
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self._hurry()
+            if await self._carried_out(event.key):
+                return
+        await super().on_event(event)
+
+    def _hurry(self) -> None:
         """A key was used: draw fast for a while."""
         self.pace.key_used()
         if self._timer is not None:
             self._timer.stop()
             self._timer = self.set_timer(self.pace.interval(self.live), self._tick)
 
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key):
-            self.on_event_key()
-        await super().on_event(event)
+    async def _carried_out(self, key: str) -> bool:
+        """Carry out what a key is bound to, unless it goes to a widget that takes text.
+
+        Textual would hand the key to the focused widget and carry it out when it has climbed back up here. Until
+        then the next keys overtake it: in a burst (a slow link, a script) "select, down, select" would select
+        the same row twice.
+        """
+        if isinstance(self.focused, (Input, FormView)):
+            return False
+        return await self._check_bindings(key, priority=True) or await self._check_bindings(key)
 
     def write_to_terminal(self, sequence: str) -> None:
         """Send an escape sequence that draws nothing: the title, a bell, a notification."""
