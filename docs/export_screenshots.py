@@ -23,8 +23,8 @@ from tui_trainer.runs.state import read_state
 from tui_trainer.ui.app import TrainerApp
 from tui_trainer.ui.options import AppOptions
 
-DOCS = Path(__file__).parent
-SHOWN_EPOCH, EPOCHS = 41, 60
+DOCS = Path(__file__).resolve().parent
+SHOWN_EPOCH, EPOCHS = 30, 150
 OTHERS = ([], ["--lr", "3e-4"], ["--dropout", "0.3", "--run-name", "slow-and-steady"])
 SIZES = {"140x40": (140, 40), "80x24": (80, 24)}
 
@@ -43,7 +43,9 @@ async def export(folder: Path, run_dir: Path) -> None:
         app = TrainerApp(options, plan)
         async with app.run_test(size=size) as pilot:
             await until(pilot, lambda app=app: app.view is not None and app.view.state.epoch >= 1)
-            await pilot.pause(1.0)
+            await pilot.press("m")
+            # The time left is known when the speed is.
+            await pilot.pause(5.0)
             save(app, f"live-{name}")
             if name == "140x40":
                 await pilot.press("f4")
@@ -75,11 +77,14 @@ def newest(folder: Path) -> Path | None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        # Nothing of the person's own may be seen: presets, settings.
+        os.chdir(folder)
+        os.environ["XDG_CONFIG_HOME"] = str(folder)
         for words in OTHERS:
             train(folder, *words).wait()
         before = newest(folder)
         # Slow enough to be looked at in the middle of it.
-        training = train(folder, "--epochs", str(EPOCHS), "--batch_size", "16", "--num_workers", "0")
+        training = train(folder, "--epochs", str(EPOCHS), "--batch_size", "8")
         try:
             while newest(folder) == before or read_state(RunReader(newest(folder))).epoch < SHOWN_EPOCH:
                 time.sleep(0.05)

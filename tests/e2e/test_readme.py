@@ -60,9 +60,21 @@ def test_every_option_and_command_in_the_readme_exists() -> None:
 
     specs = {name: spec for task in BUILT_IN for name, spec in load_task(task).hparams_class.specs().items()}
     known = {*SWITCHES, *VALUED, *hparam_switches(specs), *hparam_valued(specs), "help", "width", "HPARAM"}
-    # Options of `presets save`, and of pip and uv.
-    known |= {"task", "description", "torch_backend"}
+    # Options of `stop` and `presets save`, and of pip and uv.
+    known |= {"epoch_end", "task", "description", "torch_backend"}
     used = {word.replace("-", "_") for word in re.findall(r"--([A-Za-z][A-Za-z_-]*)", README)}
     assert used <= known
     commands = set(re.findall(r"^\.?v?e?n?v?/?b?i?n?/?tui-train ([a-z]+)\b", README, flags=re.M))
     assert commands <= {*COMMANDS, *BUILT_IN}
+
+
+def test_the_readmes_table_of_keys_is_the_apps() -> None:
+    import importlib.util
+
+    path = Path(__file__).parents[2] / "docs" / "write_keys.py"
+    spec = importlib.util.spec_from_file_location("write_keys", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.with_table(README) == README, "run python docs/write_keys.py"

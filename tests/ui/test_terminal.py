@@ -167,7 +167,7 @@ def test_who_may_answer_late_or_never_is_not_asked(env: dict[str, str], tmp_path
     )
     process = terminal.start([str(tmp_path / "script.py")])
     assert process.wait(60) == 0
-    terminal.see("None")
+    terminal.see("None\r\n")
     assert terminal.text == "None\r\n"
     terminal.close()
 
