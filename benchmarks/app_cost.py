@@ -3,7 +3,7 @@
 Runs the real `tui-train` under a pseudo-terminal and measures, in one go and interleaved:
 
 - first paint: from the start of the process to the first screen
-- keypress to frame while a run trains in the app, from the write to the first byte of the answer
+- keypress to frame while a run trains in the app, from the write to the text that it brings
 - bytes a second on the wire in the steady state
 - the training thread's speed in the app against `--no-ui` (medians of rounds, alternating)
 - resident memory at the beginning and at the end of a long run
@@ -100,6 +100,11 @@ def step_rate(run_dir: Path, since_s: float) -> float:
     return float((steps[-1] - steps[first]) / (times[-1] - times[first]))
 
 
+def ui_seconds(process: psutil.Process) -> float:
+    """Processor time of the thread that draws, the main one."""
+    return next(t.user_time + t.system_time for t in process.threads() if t.id == process.pid)
+
+
 def newest(runs: Path) -> Path:
     return max((path.parent for path in runs.glob("*/run.json")), key=lambda path: path.stat().st_mtime)
 
@@ -116,19 +121,25 @@ def in_the_app(runs: Path, seconds: float, size: tuple[int, int]) -> dict[str, f
     screen = Screen([*TRAIN, "--start"], runs, *size)
     screen.read(30, until=b"RUNNING")
     screen.read(5)
+    before = ui_seconds(screen.trainer())
     quiet = len(screen.read(seconds))
+    share = (ui_seconds(screen.trainer()) - before) / seconds
     rate = step_rate(newest(runs), seconds)
     memory = screen.trainer().memory_info().rss
     delays = []
-    for key in [b"y", b"m", b"y", b"a", b"y", b"m", b"y", b"a", b"y", b"m"] * 2:
-        screen.read(0.3)
+    for shown in (b"smooth 0.6", b"smooth 0.9", b"") * 10:
+        screen.read(0.4)
         begin = time.perf_counter()
-        screen.press(key)
-        select.select([screen.master], [], [], 5)
-        delays.append(time.perf_counter() - begin)
+        screen.press(b"m")
+        if shown:
+            assert shown in screen.read(5, until=shown), f"{shown!r} never came"
+            delays.append(time.perf_counter() - begin)
+    # The last key is remembered by the next session.
+    screen.read(0.4)
     screen.close()
     return {
         "steps_per_s": rate,
+        "ui_percent": 100 * share,
         "bytes_per_s": quiet / seconds,
         "key_ms": 1000 * statistics.median(delays),
         "key_ms_worst": 1000 * max(delays),
@@ -169,6 +180,7 @@ def main() -> None:
                 f" ({', '.join(f'{ratio:.3f}' for ratio in ratios)})"
             )
             for name, unit in (
+                ("ui_percent", "% of a core for the thread that draws"),
                 ("key_ms", "ms from a key to the frame"),
                 ("key_ms_worst", "ms at worst"),
                 ("bytes_per_s", "bytes a second on the wire"),

@@ -246,3 +246,39 @@ def test_keys_that_come_in_one_burst_keep_their_order() -> None:
             await until(pilot, lambda: app.query_one(Prompt).value == "5e-34", "the text")
 
     drive(work())
+
+
+def test_after_a_cuda_error_the_next_run_starts_in_the_background_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Plan:
+        warnings = ()
+
+        def run(self, **options: Any) -> Any:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    started: list[tuple[list[str], Path]] = []
+
+    class Process:
+        def poll(self) -> None:
+            return None
+
+    def start_detached(words: list[str], run_dir: Path) -> Process:
+        started.append((words, run_dir))
+        return Process()
+
+    monkeypatch.setattr("tui_trainer.ui.app.start_detached", start_detached)
+
+    async def work() -> None:
+        app = TrainerApp(AppOptions(runs_dir=tmp_path), lambda words: Plan())
+        async with app.run_test(size=(100, 30)) as pilot:
+            app.start(["digits"], "digits")
+            await until(pilot, lambda: "CUDA_LAUNCH_BLOCKING" in screen_text(app), "the error with its hint")
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is app.page, "the dialog to close")
+            app.start(["digits", "--lr", "1e-4"], "digits")
+            await until(pilot, lambda: "made the GPU unusable" in screen_text(app), "the reason")
+            assert [words for words, _ in started] == [["digits", "--lr", "1e-4"]]
+            assert started[0][1].parent == tmp_path
+
+    drive(work())

@@ -39,6 +39,15 @@ def explain(error: BaseException) -> TrainerError:
     return TrainerError("training failed", f"{kind}{where}: {text}{at}", hint)
 
 
+def device_is_lost(error: BaseException) -> bool:
+    """Whether the CUDA context of this process is unusable from here on, whatever runs in it next.
+
+    An illegal access or a failed assertion on the device ruins it; running out of memory does not.
+    """
+    text = str(error).lower()
+    return "cuda error" in text and "out of memory" not in text and "ordinal" not in text
+
+
 def worker_traceback(error: BaseException) -> str | None:
     """The traceback of an exception that a loader process died of; None for any other exception."""
     text = str(error)
@@ -87,6 +96,8 @@ def _is_library(filename: str) -> bool:
 
 def _hint(kind: str, text: str) -> str:
     lower = text.lower()
+    if device_is_lost(RuntimeError(text)):
+        return "CUDA_LAUNCH_BLOCKING=1 names the failing call; often a class index beyond the model's outputs"
     if "shapes cannot be multiplied" in lower or "size mismatch" in lower or "expected input" in lower:
         return (
             "the model's input or output size does not fit the data: compare shapes in datasets() and model()"

@@ -240,8 +240,17 @@ class TrainerApp(App[Leaving]):
         screen.load(run_dir)
         self.action_show("checkpoints")
 
-    def start(self, words: list[str]) -> None:
-        """Train in this process what a command line says, and show it on Live."""
+    def start(self, words: list[str], task: str = "run") -> None:
+        """Train in this process what a command line says, and show it on Live.
+
+        Args:
+            words: of the command line.
+            task: its task's name, where a new run directory has to be named here.
+        """
+        if self.training is not None and self.training.device_lost:
+            raise_notice(self, "A CUDA error has made the GPU unusable here: this run starts in the background.")
+            self.start_detached(words, task)
+            return
         if self.live:
             raise_notice(self, "A run is training here already: D starts this one in the background.")
             return
@@ -255,7 +264,8 @@ class TrainerApp(App[Leaving]):
     def start_detached(self, words: list[str], task: str) -> None:
         """Train in the background what a command line says."""
         try:
-            root = create_run_dir(self.options.runs_dir, task).root
+            at = words.index("--resume") + 1 if "--resume" in words else None
+            root = Path(words[at]) if at is not None else create_run_dir(self.options.runs_dir, task).root
             self._detached.append((start_detached(words, root), root))
         except OSError as error:
             message = f"{error.filename or self.options.runs_dir}: {error.strerror}"

@@ -174,6 +174,7 @@ class Catalogue:
         self._curves: dict[Path, tuple[Stamp, tuple[float, ...]]] = {}
         self._wanted: Sequence[Run] = ()
         self._jobs: dict[Hashable, Callable[[], None]] = {}
+        self._lock = threading.Lock()
         self._watched_until = self._due = 0.0
         self._wake = threading.Event()
         self._closed = threading.Event()
@@ -195,7 +196,8 @@ class Catalogue:
 
     def do(self, key: Hashable, job: Callable[[], None]) -> None:
         """Have the thread do something soon, in place of what was asked under this key and has not begun."""
-        self._jobs[key] = job
+        with self._lock:
+            self._jobs[key] = job
         self.watch()
         self._wake.set()
 
@@ -231,8 +233,14 @@ class Catalogue:
                 self._wake.wait(max(0.05, self._due - time.monotonic()))
 
     def _work(self) -> None:
-        while self._jobs and not self._closed.is_set():
-            self._jobs.pop(next(iter(self._jobs)))()
+        while not self._closed.is_set():
+            with self._lock:
+                if not self._jobs:
+                    return
+                job = self._jobs.pop(next(iter(self._jobs)))
+            # A job tells its own trouble. Whatever else it dies of, the lists go on.
+            with suppress(Exception):
+                job()
 
     def _scan(self) -> None:
         """Read what has changed since the last time."""

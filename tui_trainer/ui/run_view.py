@@ -104,6 +104,8 @@ class _Tail:
         except OSError:
             return []
         self._offset += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = (self._rest + data).split(b"\n")
+        # A progress bar may redraw one line for days.
+        self._rest = rest[-self.MOST :]
         # Of a line that redraws itself (another progress bar) the last form counts.
         return [clean(line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")) for line in lines]

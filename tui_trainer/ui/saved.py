@@ -126,10 +126,10 @@ def _size_problem(folder: str, files: Mapping[str, Any]) -> str:
             return f"{one_line(leaf)}: not a file of a checkpoint"
         try:
             size = os.stat(f"{folder}/{leaf}").st_size
-        except OSError:
+        except (OSError, ValueError):
             return f"{one_line(leaf)} is missing"
         if size != facts.get("size"):
-            return f"{one_line(leaf)} has {size:,} bytes, expected {facts.get('size')}"
+            return f"{one_line(leaf)} has {size:,} bytes, expected {one_line(str(facts.get('size')))}"
     return ""
 
 

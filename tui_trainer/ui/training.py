@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from tui_trainer.engine.failure import explain
+from tui_trainer.engine.failure import device_is_lost, explain
 from tui_trainer.engine.interrupt import WITHOUT_SAVING, StopNow, StopRequest
 from tui_trainer.engine.launch import Result, Watch
 from tui_trainer.errors import Exit, TrainerError
@@ -55,6 +55,7 @@ class Training:
         warnings: of the plan.
         result: how it ended; None before that, and where it failed.
         error: what it failed of.
+        device_lost: it left a CUDA context in which nothing can be trained any more.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Training:
         self.warnings: tuple[str, ...] = ()
         self.result: Result | None = None
         self.error: TrainerError | None = None
+        self.device_lost = False
         self._make_plan = make_plan
         self._on_change = on_change
         self._ended = threading.Event()
@@ -129,6 +131,7 @@ class Training:
             # Before the record was open, or just after it was closed.
             pass
         except BaseException as error:
+            self.device_lost = device_is_lost(error)
             self.error = _lasting(error)
         finally:
             self._close()
@@ -142,13 +145,18 @@ class Training:
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None
-        if writer is not None:
-            # Harmless where the run has closed its record; a kill may have hit it in the middle of that.
-            with suppress(Exception):
-                writer.close()
-        _free_memory()
-        self._ended.set()
-        self._on_change()
+        try:
+            if writer is not None:
+                # Harmless where the run has closed its record; a kill may have hit it in the middle of that.
+                with suppress(Exception):
+                    writer.close()
+            _free_memory()
+        except Killed:
+            # It came when there was nothing left to leave.
+            pass
+        finally:
+            self._ended.set()
+            self._on_change()
 
 
 def _lasting(error: BaseException) -> TrainerError:

@@ -14,6 +14,8 @@ from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import clean, plural
 
 MAX_LINE = 1 << 24
+LAST_WORDS_S = 0.5
+"""Seconds for what a process that has ended left in its pipes."""
 
 
 async def spawn(words: Sequence[str], stdin: int = DEVNULL) -> Process:
@@ -33,11 +35,14 @@ async def spawn(words: Sequence[str], stdin: int = DEVNULL) -> Process:
 
 
 async def kill(process: Process) -> None:
-    """End a process and all that it started."""
+    """End a process and all that it started in its session."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    # What it started in another session may hold on to its pipes for ever.
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), LAST_WORDS_S)
+    process._transport.close()  # type: ignore[attr-defined]
 
 
 async def output_of(words: Sequence[str], timeout: float) -> str:

@@ -214,13 +214,14 @@ class ListPage(Page, Generic[Item]):
         def run() -> None:
             try:
                 job()
-            except TrainerError as error:
-                problem = error
+            except Exception as error:
+                problem = error if isinstance(error, TrainerError) else _unforeseen(error)
                 trainer.call_soon(lambda: trainer.show_error(problem))
             trainer.catalogue.watch(at_once=True)
             trainer.call_soon(self.tick)
 
-        trainer.catalogue.do((self.WHERE, name), run)
+        # Of two runs that are deleted in one breath, neither takes the other's place.
+        trainer.catalogue.do((self.WHERE, name, job), run)
 
     def say(self, text: str) -> None:
         """Tell why something is not done."""
@@ -301,3 +302,7 @@ class ListPage(Page, Generic[Item]):
         way = "down" if self._descending else "up"
         self.trainer.settings.set(self.REMEMBERED, f"{self._order.column}:{way}")
         self.rebuild()
+
+
+def _unforeseen(error: Exception) -> TrainerError:
+    return TrainerError("that did not work", f"{type(error).__name__}: {error}")

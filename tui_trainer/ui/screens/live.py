@@ -223,12 +223,15 @@ class LiveScreen(Page):
 
     def action_set_lr(self) -> None:
         view = self.trainer.view
-        if view is not None:
-            self.app.push_screen(LearningRateDialog(view.state), self._set_lr)
+        if view is None:
+            return
 
-    def _set_lr(self, rate: float | None) -> None:
-        if rate is not None:
-            self._ask("set", {"lr": rate})
+        def set_lr(rate: float | None) -> None:
+            # Another run may have come up behind the dialog.
+            if rate is not None and self.trainer.view is view:
+                self._ask("set", {"lr": rate})
+
+        self.app.push_screen(LearningRateDialog(view.state), set_lr)
 
     def _ask(self, action: str, value: Any = None) -> None:
         view = self.trainer.view

@@ -36,7 +36,7 @@ def best_text(run: Run, with_epoch: bool = True) -> str:
     name = (
         short_name(str(best.get("metric") or ""), 18).replace("accuracy", "acc").replace("perplexity", "ppl")
     )
-    at = f" @{best.get('epoch')}" if with_epoch else ""
+    at = f" @{one_line(str(best.get('epoch')))}" if with_epoch else ""
     return f"{number(as_number(best.get('value')))} {name}{at}"
 
 
@@ -361,10 +361,13 @@ class RunsScreen(ListPage[Run]):
             more = f" and {len(foreign) - 4} more" if len(foreign) > 4 else ""
             lines += ["", f"Not part of the record, so it stays: {', '.join(foreign[:4])}{more}"]
         lines += ["", f"Left out: {left}"] if left else []
-        dialog = ConfirmDialog(f"Delete {what}?", "\n".join(lines), "delete")
-        self.trainer.call_soon(
-            lambda: self.app.push_screen(dialog, lambda yes: self._delete(going) if yes else None)
-        )
+        self.trainer.call_soon(lambda: self._confirm(going, f"Delete {what}?", "\n".join(lines)))
+
+    def _confirm(self, going: list[Run], title: str, message: str) -> None:
+        # Who went on to something else meanwhile must not answer this by the way.
+        if self.is_current:
+            dialog = ConfirmDialog(title, message, "delete")
+            self.app.push_screen(dialog, lambda yes: self._delete(going) if yes else None)
 
     def _delete(self, going: list[Run]) -> None:
         def delete() -> None:

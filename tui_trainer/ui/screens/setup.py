@@ -259,7 +259,7 @@ class SetupScreen(Page):
         if detached:
             self.trainer.start_detached(self._form.words, self._form.meaning.task)
         else:
-            self.trainer.start(self._form.words)
+            self.trainer.start(self._form.words, self._form.meaning.task)
 
     def action_save_preset(self) -> None:
         def saved(path: Path | None) -> None:
@@ -273,7 +273,9 @@ class SetupScreen(Page):
         listed = await asyncio.to_thread(list_presets)
         self.query_one(PresetList).fill(listed)
         item = next((item for item in listed if item.path.absolute() == path.absolute()), None)
-        assert self._form.meaning is not None
+        if self._form.meaning is None:
+            # Something else was loaded meanwhile.
+            return
         word = word_of(item) if item is not None else str(path)
         self._form.undo_all()
         self.load(["--preset", word, *self._form.meaning.options])

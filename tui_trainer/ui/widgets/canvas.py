@@ -92,9 +92,11 @@ class Canvas:
         self, glyph: int, role: int, places: Floats, heights: Floats, sparse: bool, number: int
     ) -> None:
         known = np.flatnonzero(np.isfinite(heights) & (places >= 0) & (places <= 1))
+        if not len(known):
+            return
         if not sparse or len(known) > self._columns // _DENSE:
             wanted = np.arange(3 + 4 * number % _APART, self._columns, _APART) / self._columns
-            known = known[np.searchsorted(places[known], wanted[wanted <= places[known][-1:]])]
+            known = known[np.searchsorted(places[known], wanted[wanted <= places[known][-1]])]
         column = cells(places[known], self._columns, self.across) + self._left
         row = cells(1 - heights[known], self._rows, self._down)
         self.glyphs[row, column] = glyph

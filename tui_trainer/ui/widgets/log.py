@@ -23,12 +23,14 @@ class LogPane(Scrolled):
         if self._shown is not None and self._shown[0] is not book:
             self.to_newest()
         self._shown = (book, book.count)
+        # The book begins another list when its record was cut, maybe while nobody sees this pane.
+        entries = book.entries
 
         def make(index: int) -> Line:
-            entry = book.entries[-1 - index]
+            entry = entries[-1 - index]
             return ((f"{entry.clock} ", "dim"), (entry.text, entry.role))
 
-        if book.entries:
-            self.show_rows(len(book.entries), make)
+        if entries:
+            self.show_rows(len(entries), make)
         else:
             self.show_rows(1, lambda index: (("nothing has happened yet", "dim"),))
