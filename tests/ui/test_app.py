@@ -277,7 +277,7 @@ def test_after_a_cuda_error_the_next_run_starts_in_the_background_and_says_why(
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is app.page, "the dialog to close")
             app.start(["digits", "--lr", "1e-4"], "digits")
-            await until(pilot, lambda: "made the GPU unusable" in screen_text(app), "the reason")
+            await until(pilot, lambda: "A CUDA error" in screen_text(app), "the reason")
             assert [words for words, _ in started] == [["digits", "--lr", "1e-4"]]
             assert started[0][1].parent == tmp_path
 

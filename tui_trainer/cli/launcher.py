@@ -82,7 +82,7 @@ def supervise(child: Callable[[Report], int]) -> int:
 def _reporter(fd: int, launcher: int) -> Report:
     def report(text: str) -> None:
         with suppress(OSError):
-            os.write(fd, text.encode() + b"\n")
+            os.write(fd, text.encode(errors="replace") + b"\n")
             os.close(fd)
             if os.getppid() == launcher:
                 os.kill(launcher, signal.SIGUSR1)

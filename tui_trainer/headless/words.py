@@ -146,12 +146,12 @@ def grouped(metrics: Mapping[str, float]) -> list[str]:
 
 def near_path(path: Path) -> str:
     """A path as one would type it here: relative where it lies below the working directory."""
-    absolute = Path(os.path.abspath(path))
     try:
-        relative = absolute.relative_to(Path.cwd())
-    except (ValueError, OSError):
-        return str(absolute)
-    return str(relative)
+        # Neither can be said where the working directory is gone.
+        absolute, here = Path(os.path.abspath(path)), Path.cwd()
+    except OSError:
+        return str(path)
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
 def plural(count: int, word: str) -> str:

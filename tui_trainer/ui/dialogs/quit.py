@@ -19,7 +19,7 @@ class QuitDialog(ModalScreen[str | None]):
 
     Args:
         training: the run of this process.
-        view: of that run, once it has a record.
+        view: what Live shows, maybe another run.
     """
 
     BINDINGS = [
@@ -36,11 +36,12 @@ class QuitDialog(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         where, word, kept = "", "last", "nothing is kept"
-        if self._view is not None:
-            state, word = self._view.state, self._view.short_id
+        view = self._own_view()
+        if view is not None:
+            state, word = view.state, view.short_id
             of = f" of {state.epochs}" if state.epochs else ""
             where = f": {one_line(state.task)} {word}, epoch {state.current_epoch}{of}"
-            last = next((e["tag"] for e in reversed(self._view.reader.checkpoints()) if e.get("last")), None)
+            last = next((e["tag"] for e in reversed(view.reader.checkpoints()) if e.get("last")), None)
             kept = f"nothing since model_{last}.pt is kept" if last else "no checkpoint yet, nothing is kept"
         lines = [
             ("d", f"detach: it goes on, `tui-train attach {word}` returns"),
@@ -53,3 +54,12 @@ class QuitDialog(ModalScreen[str | None]):
             yield Static(Text(f"A run is training{where}"), classes="dialog--title")
             text = Text("\n").join(Text.assemble((f"{key:>4}  ", "bold"), line) for key, line in lines)
             yield Static(text, id="choices")
+
+    def _own_view(self) -> RunView | None:
+        """The run of this process, once it has a record."""
+        run_dir = self._training.run_dir
+        if run_dir is None or (self._view is not None and self._view.run_dir == run_dir):
+            return self._view if run_dir is not None else None
+        view = RunView(run_dir)
+        view.refresh()
+        return view
