@@ -271,9 +271,10 @@ def test_after_a_cuda_error_the_next_run_starts_in_the_background_and_says_why(
 
     async def work() -> None:
         app = TrainerApp(AppOptions(runs_dir=tmp_path), lambda words: Plan())
-        async with app.run_test(size=(100, 30)) as pilot:
+        async with app.run_test(size=(100, 30), notifications=True) as pilot:
             app.start(["digits"], "digits")
-            await until(pilot, lambda: "CUDA_LAUNCH_BLOCKING" in screen_text(app), "the error with its hint")
+            await until(pilot, lambda: "esc close" in screen_text(app), "the dialog")
+            assert "CUDA_LAUNCH_BLOCKING" in screen_text(app)
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is app.page, "the dialog to close")
             app.start(["digits", "--lr", "1e-4"], "digits")

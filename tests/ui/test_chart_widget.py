@@ -355,3 +355,10 @@ def test_markup_in_names_is_shown_as_it_is() -> None:
         assert "[red]x[/]" in text(chart)[0]
 
     shown(check, make_data(line, parts=(Part("[red]x[/]"),)))
+
+
+def test_a_dense_line_without_a_value_leaves_the_others() -> None:
+    def check(chart: Chart) -> None:
+        assert braille(text(chart)) > 20
+
+    shown(check, make_data(make_line([math.nan] * 50, "other1"), make_line(range(50), "other2")))

@@ -17,6 +17,7 @@ from tui_trainer.runs.checkpoints import read_index
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog
 from tui_trainer.ui.dialogs.message import ConfirmDialog
+from tui_trainer.ui.saved import read_saved
 
 ONE, TWO = "20261123-031415-digits-91c2", "20261123-041415-digits-0a77"
 
@@ -316,3 +317,15 @@ def test_a_damaged_index_breaks_nothing(runs: Path, content: str) -> None:
         await pilot.press("v", "enter", "escape", "R", "l", "s", "s", "s", "s", "s", "s", "s")
 
     browse(runs, steps, page="checkpoints", size=(160, 48))
+
+
+def test_an_index_that_names_impossible_files_is_read(tmp_path: Path) -> None:
+    layout = finished(tmp_path / "run")
+    index = json.loads(layout.checkpoints_index.read_text())
+    index["checkpoints"][0]["files"] = {"checkpoints/\ud800.pt": {"size": 1}}
+    index["checkpoints"][1]["files"]["checkpoints/model_2.pt"]["size"] = "\x1b[31m9"
+    layout.checkpoints_index.write_text(json.dumps(index))
+    first, second, third = read_saved(layout.root)
+    assert first.problem.endswith("is missing")
+    assert second.problem.endswith("expected 9")
+    assert third.problem == ""

@@ -191,6 +191,21 @@ def test_a_task_file_that_hangs_is_given_up_and_its_process_ends() -> None:
         os.kill(int(Path("pid").read_text()), 0)
 
 
+def test_what_a_task_file_leaves_running_holds_nobody_up() -> None:
+    async def work(helper: Helper) -> tuple[Meaning, Meaning]:
+        Path("net.py").write_text(
+            "import subprocess\nfrom tui_trainer import Task\n"
+            "subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+            'class Net(Task):\n    "A task."\n'
+        )
+        first = await helper.ask(["net.py"])
+        return first, await asyncio.wait_for(helper.ask(["digits"], fresh=True), 30)
+
+    first, second = with_helper(work)
+    assert first.source is not None
+    assert second.task == "digits"
+
+
 def test_only_the_newest_question_is_delivered() -> None:
     async def work(helper: Helper) -> list[Any]:
         answers: list[Any] = []

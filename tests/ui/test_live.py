@@ -20,9 +20,12 @@ from tests.ui.driving import check_snapshot, screen_lines, screen_text, until
 from tests.ui.recorded import START, Recorder
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.app import SCREENS, TrainerApp
+from tui_trainer.ui.dialogs.quit import QuitDialog
 from tui_trainer.ui.options import AppOptions
+from tui_trainer.ui.run_view import RunView
 from tui_trainer.ui.screens.live import LiveScreen
 from tui_trainer.ui.settings import Settings
+from tui_trainer.ui.training import Training
 from tui_trainer.ui.widgets.chart import Chart
 
 NAME = "20261123-031415-digits-7f3a"
@@ -631,3 +634,55 @@ def test_a_tick_without_news_draws_nothing(tmp_path: Path) -> None:
         assert drawn == []
 
     drive(recorder.layout.root, test)
+
+
+def test_a_log_that_is_not_seen_may_begin_anew(tmp_path: Path) -> None:
+    recorder = a_run(tmp_path)
+    for k in range(300):
+        recorder.event("log", name="note", text=f"line {k}")
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        await pilot.press("left")
+        assert "line 299" in await draw(pilot, app)
+        await pilot.press("right")
+        await draw(pilot, app)
+        first = recorder.layout.events.read_bytes().splitlines(keepends=True)[0]
+        recorder.layout.events.write_bytes(first)
+        await draw(pilot, app)
+        await pilot.press("left", "pageup")
+        assert "nothing has happened yet" in await draw(pilot, app)
+
+    drive(recorder.layout.root, test)
+
+
+def test_leaving_speaks_of_the_run_that_trains_here_whatever_live_shows(tmp_path: Path) -> None:
+    here = a_run(tmp_path, epochs=2)
+    other = Recorder(tmp_path / "20261123-041415-digits-0a77", {"epochs": 5}).start()
+    other.end_epoch()
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        training = Training([], no_plan)
+        training.run_dir = here.layout.root
+        app.push_screen(QuitDialog(training, app.view))
+        text = await draw(pilot, app)
+        assert "tui-train attach 7f3a" in text
+        assert "nothing since model_2.pt is kept" in text
+
+    drive(other.layout.root, test)
+
+
+def test_a_learning_rate_is_not_sent_to_a_run_that_came_up_behind_the_question(tmp_path: Path) -> None:
+    first = a_run(tmp_path)
+    second = Recorder(tmp_path / "20261123-041415-digits-0a77", {"epochs": 5}).start()
+    second.end_epoch()
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        await pilot.press("L")
+        await until(pilot, lambda: app.screen.query(Input), "the question")
+        app.view = RunView(second.layout.root)
+        await draw(pilot, app)
+        await pilot.press("5", "enter")
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen), "Live again")
+        assert requests(first.layout) == requests(second.layout) == []
+
+    drive(first.layout.root, test)

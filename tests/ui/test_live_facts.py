@@ -545,3 +545,17 @@ def test_the_log_of_a_forked_run_says_where_it_began(tmp_path: Path) -> None:
         view.refresh()
         book.look()
     assert texts(book) == ["forked from 7f3a@2+5, step 1,051", "checkpoint model_1.pt (best)"]
+
+
+def test_a_line_that_redraws_itself_for_ever_takes_bounded_memory(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "run", {"epochs": 3}).start()
+    view = RunView(recorder.layout.root)
+    with open(recorder.layout.console_log, "ab") as log:
+        for k in range(20):
+            log.write(f"\r{k} %".encode().ljust(100_000))
+            log.flush()
+            view.refresh()
+        assert len(view._console._rest) < 400_000
+        log.write(b"\r100 %\n")
+    view.refresh()
+    assert list(view.console) == ["100 %"]

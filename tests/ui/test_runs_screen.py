@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from textual.pilot import Pilot
 from tests.ui.browsing import Browser, browse, type_text
 from tests.ui.driving import check_snapshot, screen_text, until
 from tests.ui.recorded import Recorder, finished
+from tui_trainer.runs import manage
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.dialogs.message import ConfirmDialog
 from tui_trainer.ui.screens.compare import CompareScreen
+from tui_trainer.ui.screens.live import LiveScreen
 from tui_trainer.ui.settings import Settings
 
 GOOD, FAILED, CRASHED = (
@@ -369,3 +372,48 @@ def test_two_thousand_runs_are_one_widget(tmp_path: Path) -> None:
         assert names(app) == ["20261123-001999-digits-07cf"]
 
     browse(runs, steps, rows=2000)
+
+
+def test_runs_that_are_pinned_in_one_breath_are_all_pinned(runs: Path) -> None:
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        busy = threading.Event()
+        app.catalogue.do("busy", lambda: busy.wait(20))
+        await pilot.press("p", "down", "p", "down", "p")
+        busy.set()
+        await until(pilot, lambda: all(run.pinned for run in app.catalogue.runs), "three pins")
+
+    browse(runs, steps, rows=3)
+
+
+def test_whatever_goes_wrong_with_files_is_said_and_the_list_goes_on(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("odd file system")
+
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        monkeypatch.setattr(manage, "set_run_pinned", broken)
+        await pilot.press("p")
+        await until(pilot, lambda: "odd file system" in screen_text(app), "the error")
+        await pilot.press("escape")
+        shutil.rmtree(runs / GOOD)
+        app.catalogue.watch(at_once=True)
+        await until(pilot, lambda: names(app) == [CRASHED, FAILED], "the list without it")
+
+    browse(runs, steps, rows=3)
+
+
+def test_a_question_about_deleting_does_not_come_up_over_another_screen(runs: Path) -> None:
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        busy, asked = threading.Event(), threading.Event()
+        app.catalogue.do("busy", lambda: busy.wait(20))
+        await pilot.press("delete")
+        app.catalogue.do("after", asked.set)
+        app.action_show("live")
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen), "Live")
+        busy.set()
+        await until(pilot, asked.is_set, "the thread")
+        await pilot.pause()
+        assert isinstance(app.screen, LiveScreen)
+
+    browse(runs, steps, rows=3)

@@ -21,7 +21,7 @@ from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.launch import Result, Watch, launch
 from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.files import lock_is_held, read_owner
-from tui_trainer.ui.training import Training
+from tui_trainer.ui.training import Killed, Training
 
 
 @dataclass
@@ -121,6 +121,22 @@ def test_nothing_that_a_task_raises_is_lost(leaving: BaseException, tmp_path: Pa
     training.start()
     assert training.join(60)
     assert isinstance(training.error, TrainerError)
+
+
+def test_a_kill_that_comes_when_all_is_over_hides_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed() -> None:
+        raise Killed
+
+    monkeypatch.setattr("tui_trainer.ui.training._free_memory", killed)
+
+    def wrong(words: list[str]) -> PointsPlan:
+        raise TrainerError("wrong", "words")
+
+    training = Training([], wrong)
+    training.start()
+    assert training.join(60)
+    assert not training.live
+    assert training.error is not None
 
 
 def test_a_stop_request_stops_at_a_step_boundary_and_saves(train: Train) -> None:

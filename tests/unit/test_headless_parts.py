@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,18 @@ from tui_trainer.headless.bars import bar, progress
 from tui_trainer.headless.pace import Pace
 from tui_trainer.headless.stray import StrayOutput
 from tui_trainer.headless.thinning import Allowance, shows_epoch
-from tui_trainer.headless.words import clean, duration, eta, fit, grouped, number, rate, seconds, short_name
+from tui_trainer.headless.words import (
+    clean,
+    duration,
+    eta,
+    fit,
+    grouped,
+    near_path,
+    number,
+    rate,
+    seconds,
+    short_name,
+)
 from tui_trainer.runs.state import RunState
 
 
@@ -178,3 +190,14 @@ def test_neither_rich_nor_torch_is_loaded_before_they_are_needed() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_path_can_be_said_where_the_working_directory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert near_path(Path("runs/a")) == "runs/a"
+    assert near_path(tmp_path) == str(tmp_path)

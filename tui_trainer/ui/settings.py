@@ -46,6 +46,7 @@ class Settings:
             return
         self._values[name] = value
         if self._path is not None:
-            with suppress(OSError):
+            # A name that is no text, as of a path, can't be written.
+            with suppress(OSError, ValueError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 write_json(self._path, self._values, durable=False)

@@ -58,8 +58,10 @@ class QuitDialog(ModalScreen[str | None]):
     def _own_view(self) -> RunView | None:
         """The run of this process, once it has a record."""
         run_dir = self._training.run_dir
-        if run_dir is None or (self._view is not None and self._view.run_dir == run_dir):
-            return self._view if run_dir is not None else None
+        if run_dir is None:
+            return None
+        if self._view is not None and self._view.run_dir == run_dir:
+            return self._view
         view = RunView(run_dir)
         view.refresh()
         return view
