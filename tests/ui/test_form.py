@@ -20,6 +20,7 @@ from tui_trainer.ui.form.helper import Asker, Helper
 from tui_trainer.ui.form.meaning import Meaning
 from tui_trainer.ui.form.model import Form
 from tui_trainer.ui.form.rows import rows_of
+from tui_trainer.ui.settings import Settings
 
 TASK = """
 from tui_trainer import Field, Hparams, Task
@@ -307,3 +308,10 @@ def test_the_estimate_is_a_sentence_and_unknown_sizes_are_question_marks() -> No
         "42,634 parameters",
         "bfloat16 on cuda:0",
     ]
+
+
+def test_settings_that_can_not_be_written_are_no_trouble(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    settings.set("setup.last", ["--preset", os.fsdecode(b"b\xff.json")])
+    settings.set("theme", "light")
+    assert settings.get("theme", "") == "light"

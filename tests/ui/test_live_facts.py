@@ -559,3 +559,12 @@ def test_a_line_that_redraws_itself_for_ever_takes_bounded_memory(tmp_path: Path
         log.write(b"\r100 %\n")
     view.refresh()
     assert list(view.console) == ["100 %"]
+
+
+def test_what_a_run_is_called_is_no_command_to_the_terminal(tmp_path: Path) -> None:
+    view = RunView(tmp_path / "digits-\x1b[31mred")
+    state = RunState(task="digits", run_id="digits-\x1b[31mred", status="running")
+    line = status_line(state, Speed(lambda: 0.0), 0.0, 0.0, None, 200)
+    assert view.short_id == "red"
+    assert "digits-red" in plain(line)
+    assert "\x1b" not in plain(line)

@@ -206,3 +206,11 @@ print([name for name in ("pydantic", "textual", "rich", "numpy", "torch", "async
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_name_of_a_run_may_be_no_text(start: Start, terminal: PseudoTerminal) -> None:
+    process = start("""
+report("training goes on: " + os.fsdecode(bytes([98, 255])))
+""")
+    assert process.wait(30) == 0
+    terminal.see("training goes on: b?")

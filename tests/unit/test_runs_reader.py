@@ -201,3 +201,21 @@ def test_a_follower_sees_what_a_reader_of_the_whole_run_sees(layout: RunLayout) 
     assert (state.epoch, state.step, len(state.history)) == (2, 2, 2)
     assert len(follower.new_steps()) == 2
     writer.close()
+
+
+def test_a_long_record_is_read_piece_by_piece_and_its_state_is_the_same_in_the_end(tmp_path: Path) -> None:
+    from tui_trainer.runs.follow import RunFollower
+
+    layout = RunLayout(tmp_path / "run")
+    writer = RunWriter.create(layout, {"task": "digits", "host": socket.gethostname()}, {"epochs": 300})
+    for epoch in range(1, 301):
+        writer.event("epoch_end", epoch=epoch, step=epoch, metrics={"test/loss": 1.0 / epoch})
+    writer.event("run_end", status="finished", reason="all epochs done", epochs=300, steps=300)
+    writer.close(status="finished", reason="all epochs done")
+    slow = RunFollower(layout.root, most=1000)
+    state, calls = slow.refresh(), 1
+    while slow.behind:
+        assert state.status != "crashed"
+        state, calls = slow.refresh(), calls + 1
+    assert calls > 10
+    assert state == RunFollower(layout.root).refresh()

@@ -18,16 +18,24 @@ class RunFollower:
 
     Args:
         root: the run directory, or a reader of it.
+        most: bytes of events to read at each call, so that a long record is taken in piece by piece; None for
+            all at once.
 
     Attributes:
         reader: the reader, whose `poll` belongs to this follower.
         generation: as of the reader: when it grows, the step rows handed out before are void.
     """
 
-    def __init__(self, root: Path | str | RunReader) -> None:
+    def __init__(self, root: Path | str | RunReader, most: int | None = None) -> None:
         self.reader = root if isinstance(root, RunReader) else RunReader(root)
+        self._most = most
         self._folded = RunState()
         self._rows = 0
+
+    @property
+    def behind(self) -> bool:
+        """Whether events are left to be read."""
+        return self.reader.behind
 
     @property
     def generation(self) -> int:
@@ -38,12 +46,15 @@ class RunFollower:
         # Before the events: a process found dead can't have added any after them.
         liveness = self.reader.liveness()
         generation = self.reader.generation
-        events = self.reader.poll()
+        events = self.reader.poll(self._most)
         if self.reader.generation != generation:
             self._folded, self._rows = RunState(), 0
         if events:
             self._folded = fold_all(self._folded, events)
         state = identify(self._folded, self.reader)
+        if self.reader.behind:
+            # How it ended may not be read yet.
+            return state
         return with_liveness(state, liveness, self.reader.heartbeat_age_s())
 
     def new_steps(self, most: int = 65_536) -> NDArray[np.float64]:

@@ -48,6 +48,7 @@ class RunReader:
         layout: the run's paths.
         generation: how often events.jsonl was found replaced. When it grows, `poll` returned every event from
             the beginning: a follower drops what it had, step rows included.
+        behind: whether the last `poll` left events unread, because it was told to read only so much.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class RunReader:
     ) -> None:
         self.layout = RunLayout(Path(root))
         self.generation = 0
+        self.behind = False
         self._clock = clock
         self._host = host or socket.gethostname()
         self._offset = 0
@@ -76,10 +78,13 @@ class RunReader:
         except FileError:
             return []
 
-    def poll(self) -> list[dict[str, Any]]:
+    def poll(self, most: int | None = None) -> list[dict[str, Any]]:
         """The events that were completed since the last call; a torn last line waits for its rest.
 
         If the file was replaced or got shorter, `generation` grows and all events are returned again.
+
+        Args:
+            most: bytes to read at once, so that a long record does not hold up who asks; None for all.
         """
         try:
             with open(self.layout.events, "rb") as file:
@@ -95,10 +100,14 @@ class RunReader:
                         self.generation += 1
                     self._inode, self._offset, self._before = inode, 0, b""
                     file.seek(0)
+                self.behind = False
                 if facts.st_size == self._offset:
                     return []
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(most)
+                if most is not None and b"\n" not in data:
+                    data += file.read()
+                self.behind = self._offset + len(data) < facts.st_size
         except OSError:
             return []
         end = data.rfind(b"\n") + 1

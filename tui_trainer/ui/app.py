@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from tui_trainer.ui.catalogue import Catalogue
 from tui_trainer.ui.dialogs.message import ErrorDialog
 from tui_trainer.ui.dialogs.quit import QuitDialog
 from tui_trainer.ui.keys import bindings
-from tui_trainer.ui.options import AppOptions, Leaving
+from tui_trainer.ui.options import PATIENCE_S, AppOptions, Leaving
 from tui_trainer.ui.pace import Pace
 from tui_trainer.ui.palette import KeyCommands
 from tui_trainer.ui.run_view import RunView, last_lines
@@ -41,6 +42,9 @@ from tui_trainer.ui.terminal import listen_to_signals
 from tui_trainer.ui.training import PlanLike, Training
 from tui_trainer.ui.widgets.form import FormView
 from tui_trainer.ui.widgets.topbar import TopBar
+
+LOADING_S = 0.02
+"""Between two pieces of a long record that is being read."""
 
 SCREENS: dict[str, Callable[[], Page]] = {
     "setup": SetupScreen,
@@ -135,7 +139,9 @@ class TrainerApp(App[Leaving]):
 
     def _tick(self) -> None:
         self.update()
-        self._timer = self.set_timer(self.pace.interval(self.live), self._tick)
+        loading = self.view is not None and not self.view.loaded
+        pause = self.pace.interval(self.live)
+        self._timer = self.set_timer(LOADING_S if loading else pause, self._tick)
 
     def update(self) -> None:
         """Read what is new and draw it."""
@@ -185,7 +191,9 @@ class TrainerApp(App[Leaving]):
         self.pace.key_used()
         if self._timer is not None:
             self._timer.stop()
-            self._timer = self.set_timer(self.pace.interval(self.live), self._tick)
+            loading = self.view is not None and not self.view.loaded
+        pause = self.pace.interval(self.live)
+        self._timer = self.set_timer(LOADING_S if loading else pause, self._tick)
 
     async def _carried_out(self, key: str) -> bool:
         """Carry out what a key is bound to, unless it goes to a widget that takes text.
@@ -248,7 +256,9 @@ class TrainerApp(App[Leaving]):
             task: its task's name, where a new run directory has to be named here.
         """
         if self.training is not None and self.training.device_lost:
-            raise_notice(self, "A CUDA error has made the GPU unusable here: this run starts in the background.")
+            raise_notice(
+                self, "A CUDA error has made the GPU unusable here: this run starts in the background."
+            )
             self.start_detached(words, task)
             return
         if self.live:
@@ -277,7 +287,7 @@ class TrainerApp(App[Leaving]):
             self.open_run(root)
 
     def _follow_detached(self) -> None:
-        """Say so when a run in the background did not get as far as a record."""
+        """Say so when a run that was started in the background has failed."""
         for process, root in list(self._detached):
             code = process.poll()
             if code is None:
@@ -285,7 +295,7 @@ class TrainerApp(App[Leaving]):
             self._detached.remove((process, root))
             if code not in (Exit.OK, Exit.SIGINT, Exit.SIGTERM):
                 log = RunLayout(root).console_log
-                self.show_error(TrainerError("run in the background failed", last_lines(log)), log)
+                self.show_error(TrainerError(f"{root.name} failed", last_lines(log)), log)
 
     def set_baseline(self, run_dir: Path | None) -> None:
         """Draw a run dim behind the one on Live; None for no run."""
@@ -335,8 +345,14 @@ class TrainerApp(App[Leaving]):
 
     def call_soon(self, callback: Callable[[], Any]) -> None:
         """Run something in the app's own thread. Safe from any thread, also while the app is going down."""
-        if self.is_running and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._call_in_context, callback)
+        if self.is_running and self._loop is not None:
+            # Raised by a loop that is closed: nobody is there to see it any more.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._call_in_context, callback)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy to the terminal's clipboard. A path may hold bytes that are no text."""
+        super().copy_to_clipboard(text.encode(errors="replace").decode())
 
     def _call_in_context(self, callback: Callable[[], Any]) -> None:
         if self.is_running:
@@ -361,28 +377,34 @@ class TrainerApp(App[Leaving]):
         if choice == "detach":
             self.exit(Leaving("detach"))
         elif choice == "kill":
-            training.kill()
             self._leaving = Leaving("quit")
-            self.set_timer(3.0, lambda: self.exit(Leaving("kill")))
+            self._kill(training)
         elif not training.live:
             self.exit(Leaving("quit"))
         else:
-            self._leaving = Leaving("quit")
+            asked = "now" if choice == "stop" else "epoch_end"
             if training.run_dir is None:
-                training.stop.request("stopped from the app")
-            else:
-                self.request(training.run_dir, "stop", "now" if choice == "stop" else "epoch_end")
+                training.stop.request("by request")
+            elif self.request(training.run_dir, "stop", asked) is None:
+                return
+            self._leaving = Leaving("quit")
             raise_notice(self, "Leaving when the run has stopped and saved. Once more asks again.")
+
+    def _kill(self, training: Training) -> None:
+        """End the run without saving, and the process with it if the run does not listen."""
+        training.kill()
+        self.set_timer(PATIENCE_S, lambda: self.exit(Leaving("kill")))
 
     def on_signal(self, name: str) -> None:
         """A signal came from outside: SIGTERM, SIGINT or SIGHUP."""
         if name == "SIGHUP":
             self.exit(Leaving("hangup"))
         elif self.live and self.training is not None:
-            if self._leaving is not None and self._leaving.kind == "signal":
-                self.training.kill()
-            self.training.stop.request(name)
+            again = self._leaving is not None and self._leaving.kind == "signal"
             self._leaving = Leaving("signal", name)
+            self.training.stop.request(name)
+            if again:
+                self._kill(self.training)
         else:
             self.exit(Leaving("signal", name))
 

@@ -169,7 +169,7 @@ def status_line(
         parts += _rates(state, speed)
     elif math.isfinite(state.elapsed):
         parts.append(Part(duration(state.elapsed), 4))
-    parts.insert(1, Part(f"{one_line(state.task)} · {state.run_id}", 9))
+    parts.insert(1, Part(f"{one_line(state.task)} · {one_line(state.run_id)}", 9))
     return fit_parts(parts, width)
 
 

@@ -22,7 +22,7 @@ from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.writer import RunWriter
 from tui_trainer.ui.console import ConsoleRedirect
-from tui_trainer.ui.options import AppOptions, Leaving
+from tui_trainer.ui.options import PATIENCE_S, AppOptions, Leaving
 from tui_trainer.ui.settings import Settings, settings_path
 from tui_trainer.ui.terminal import POP_TITLE, PUSH_TITLE, background, forget_handlers_in_children
 from tui_trainer.ui.training import PlanLike, Training
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tui_trainer.ui.app import TrainerApp
 
 MakePlan = Callable[[list[str]], PlanLike]
-PATIENCE_S = 3.0
-"""How long a run that was killed may take to leave."""
 
 
 def run_app(options: AppOptions, make_plan: MakePlan, report_detached: Callable[[str], None]) -> int:

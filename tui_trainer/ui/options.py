@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+PATIENCE_S = 3.0
+"""How long a run that was killed may take to leave, before its process is ended."""
+
 
 @dataclass(frozen=True)
 class AppOptions:

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from pathlib import Path
 
-from tui_trainer.headless.words import clean
+from tui_trainer.headless.words import clean, one_line
 from tui_trainer.runs.control import Request, waiting
 from tui_trainer.runs.follow import RunFollower
 from tui_trainer.runs.layout import RunLayout
@@ -17,6 +17,8 @@ from tui_trainer.ui.series import StepSeries
 
 CHUNK = 1 << 16
 """Step rows read at once: a long run is loaded piece by piece, a frame a piece."""
+EVENT_BYTES = 2 << 20
+"""Bytes of events read at once."""
 CONSOLE_LINES = 1000
 
 
@@ -34,13 +36,13 @@ class RunView:
         console: the newest lines of console.log.
         console_count: how many lines were read so far.
         requests: control requests that the trainer has not taken yet.
-        loaded: whether the step series has caught up with the file.
+        loaded: whether all that is recorded has been read.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.layout = RunLayout(run_dir)
         self.reader = RunReader(run_dir)
-        self._follower = RunFollower(self.reader)
+        self._follower = RunFollower(self.reader, EVENT_BYTES)
         self.state = RunState()
         self.series = StepSeries(self.reader)
         self.measured = Measured()
@@ -56,9 +58,14 @@ class RunView:
         return self.layout.root
 
     @property
+    def generation(self) -> int:
+        """Grows when the record was replaced: by a resume from an earlier checkpoint, elsewhere."""
+        return self._generation
+
+    @property
     def short_id(self) -> str:
         """The end of the run's id, which is enough to name it."""
-        return self.layout.root.name.rpartition("-")[2]
+        return one_line(self.layout.root.name).rpartition("-")[2]
 
     def refresh(self) -> None:
         """Take in what the run has recorded since the last call."""
@@ -68,7 +75,7 @@ class RunView:
             self.series.clear()
         rows = self._follower.new_steps(CHUNK)
         self.series.append(rows)
-        self.loaded = len(rows) < CHUNK
+        self.loaded = len(rows) < CHUNK and not self._follower.behind
         self.requests = waiting(self.layout)
         lines = self._console.lines()
         self.console.extend(lines)
