@@ -82,7 +82,9 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
 
 def write_json(path: Path, value: Any, durable: bool = True) -> None:
     """Replace `path` atomically by `value` as indented JSON with a final newline."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(), durable)
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # A lone surrogate (an undecodable file name) becomes \udcXX, which JSON reads back.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
 
 
 def sha256_file(path: Path) -> str:

@@ -33,6 +33,7 @@ from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.launch import Result, launch
 from tui_trainer.engine.optim import build_schedule
 from tui_trainer.engine.resuming import ResumePoint
+from tui_trainer.errors import TrainerError
 from tui_trainer.runs import control
 from tui_trainer.runs.checkpoints import read_index, remove_entries
 from tui_trainer.runs.layout import RunLayout, checkpoint_tag
@@ -250,6 +251,26 @@ def test_a_save_without_space_is_refused_with_the_reason_and_training_goes_on(tm
         assert "checkpoint not saved" in event["error"]
         poll(lambda: run.step() > event["step"], "further steps")
         run.layout.checkpoints.unlink()
+
+
+def test_a_save_of_weights_that_are_no_numbers_is_refused_and_training_finds_out_itself(
+    tmp_path: Path,
+) -> None:
+    class Poisoned(Points):
+        """A finite loss whose gradient is not, in the eighth batch."""
+
+        def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> Any:
+            loss, outputs, targets = super().compute_loss(model, batch, criterion)
+            if model.training and self.trained_batches == 8:
+                loss = loss + (outputs * 0).sum().abs().sqrt()
+            return loss, outputs, targets
+
+    with pytest.raises(TrainerError, match="loss is not finite"):
+        start(Poisoned(on_batch=send_at(8, tmp_path, "save")), tmp_path, SHORT)
+    root = next(tmp_path.iterdir())
+    (refused,) = events(root, "control")
+    assert "weights are not finite" in refused["error"]
+    assert tags(root) == ["1"]
 
 
 # ---------------------------------------------------------------- the learning rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,16 @@ def test_errors_of_a_command_keep_title_message_and_hint() -> None:
         "--help",
     )
     assert "killed by SIGSEGV" in reported("", -11).message
+
+
+def test_what_a_command_leaves_running_does_not_hold_up_its_answer() -> None:
+    Path("net.py").write_text(
+        "import subprocess\nfrom tui_trainer import Task\nsubprocess.Popen(['sleep', '300'])\n"
+        'class Net(Task):\n    "A task."\n'
+    )
+    began = time.monotonic()
+    assert "net" in asyncio.run(output_of(["net.py", "--help"], 120))
+    assert time.monotonic() - began < 60
 
 
 def test_the_working_directory_does_not_shadow_the_standard_library() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from tests.ui.recorded import START, Recorder
 from tui_trainer.runs.control import Request
 from tui_trainer.runs.state import Alert, Best, EpochSummary, RunState
-from tui_trainer.ui.asked import SHOWN_S, SLOW_S, Asked, outcome_text
+from tui_trainer.ui.asked import SHOWN_S, SLOW_S, Asked
 from tui_trainer.ui.dialogs.learning_rate import current_lr, parse_lr, schedule_text
 from tui_trainer.ui.live_facts import Part, Speed, compact, fit_parts, gpu_text, pace_text, status_line
 from tui_trainer.ui.logbook import LogBook
@@ -21,6 +22,7 @@ from tui_trainer.ui.widgets.alerts import alert_line
 from tui_trainer.ui.widgets.bars import bar, epoch_fraction, gauge, total_fraction
 from tui_trainer.ui.widgets.epochs import columns
 from tui_trainer.ui.widgets.lines import cells, cut, plain
+from tui_trainer.ui.widgets.log import LogPane
 from tui_trainer.ui.widgets.metrics import change, last_values, metric_lines
 from tui_trainer.ui.widgets.outcome import resume_text
 from tui_trainer.ui.widgets.system import load_lines
@@ -265,7 +267,7 @@ def test_what_somebody_else_asks_for_is_told_too() -> None:
     assert news(asked, a_state()) == ""
     assert news(asked, a_state(), a_request("stop", "epoch_end")) == "stop at the end of epoch 12 requested…"
     assert news(asked, a_state(controls=(done("stop", "epoch_end"),))).startswith(
-        "stops at the end of the epoch"
+        "stopping at the end of this epoch"
     )
 
 
@@ -296,21 +298,6 @@ def test_a_second_press_of_pause_takes_the_first_one_back() -> None:
     assert asked.pausing(a_state(status="paused"))
     asked.add(a_request("unpause", name="2-1-b"))
     assert not asked.pausing(a_state(status="paused"))
-
-
-@pytest.mark.parametrize(
-    ("event", "text"),
-    [
-        (done("unpause"), "went on at step 1,234"),
-        (done("stop", "now"), "stops at step 1,234"),
-        (done("save", path="checkpoints/model_3+40.pt"), "saved model_3+40.pt at step 1,234"),
-        (done("set", {"lr": 3e-4}, old={"lr": 3e-3}), "lr 0.003 → 0.0003 at step 1,234"),
-        (done("set", {"lr": 3e-4}), "lr 0.0003 at step 1,234"),
-        (done("pin", "3"), "pin 3 at step 1,234"),
-    ],
-)
-def test_outcomes_name_the_step(event: dict[str, Any], text: str) -> None:
-    assert outcome_text(event) == text
 
 
 # ---------------------------------------------------------------------- bars
@@ -533,6 +520,42 @@ def test_a_record_that_was_cut_is_told_anew(tmp_path: Path) -> None:
     assert "checkpoint model_2.pt (best)" not in texts(book)
     assert any(text.startswith("resumed on") for text in texts(book))
     writer.close(status="stopped")
+
+
+def test_a_replaced_record_tells_nothing_twice(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "run", {"epochs": 3}).start()
+    control = done("pause")
+    recorder.event(control.pop("event"), **control)
+    recorder.event("log", name="note", text="kept")
+    position = recorder.writer.position()
+    recorder.event("log", name="note", text="lost")
+    recorder.end("stopped", "by request")
+    view = RunView(recorder.layout.root)
+    view.refresh()
+    book = LogBook(view)
+    book.look()
+    assert "note: lost" in texts(book)
+    # Between these two a resumed trainer has cut the record, and has not said yet that it goes on.
+    writer = type(recorder.writer).resume(recorder.layout, {}, recorder.hparams, position)
+    for _ in range(2):
+        view.refresh()
+        book.look()
+        assert texts(book).count("paused at step 1,234") == 1
+        assert texts(book).count("note: kept") == 1
+        writer.event("run_resume", step=10, epoch=1, checkpoint="checkpoints/model_1.pt")
+    assert "note: lost" not in texts(book)
+    writer.close(status="stopped")
+
+
+def test_a_scrolled_log_stays_where_it_is_when_the_oldest_lines_go() -> None:
+    pane = LogPane()
+    lines = deque((f"line {k}" for k in range(20)), maxlen=20)
+    for k in range(20, 25):
+        pane.show_rows(20, lambda index: ((lines[-1 - index], ""),), gone=k - 20)
+        if k == 20:
+            pane.scroll_rows(-3)
+        assert pane.text == "line 16"
+        lines.append(f"line {k}")
 
 
 def test_the_log_of_a_forked_run_says_where_it_began(tmp_path: Path) -> None:

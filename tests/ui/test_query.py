@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_trainer.ui.query import Query, QueryError, Record, Term, as_number, parse_query
+from tui_trainer.ui.query import Query, QueryError, Record, Since, Term, as_number, parse_query
 
 VALUES: dict[str, Any] = {
     "lr": 3e-3,
@@ -22,6 +23,15 @@ VALUES: dict[str, Any] = {
     "loss": float("nan"),
 }
 RECORD = Record("night-run 7f3a digits finished lr 0.003", VALUES)
+
+
+def test_an_age_counts_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Record("night-run", {"age": Since(1000.0)})
+    young = parse_query("age<1h")
+    monkeypatch.setattr(time, "time", lambda: 1600.0)
+    assert young.matches(record)
+    monkeypatch.setattr(time, "time", lambda: 5000.0)
+    assert not young.matches(record)
 
 
 @pytest.mark.parametrize(

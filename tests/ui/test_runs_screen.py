@@ -272,7 +272,7 @@ def test_a_live_run_is_followed_and_refused_what_only_its_trainer_may_do(tmp_pat
     recorder.end_epoch()
 
     async def steps(app: Browser, pilot: Pilot[Any]) -> None:
-        app.list.table.show_key(recorder.layout.root)
+        assert app.list.table.current_key == recorder.layout.root
         assert "● RUNNING" in screen_text(app)
         await pilot.press("delete")
         await until(pilot, lambda: "0002 is training" in app.told, "the refusal")

@@ -128,10 +128,22 @@ def test_the_cursor_stays_on_its_row_when_rows_come_and_go() -> None:
     drive(app, steps)
 
 
+def test_a_cursor_that_nobody_moved_stays_at_the_top() -> None:
+    app = TableApp(50)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        app.table.set_rows([(100, "newest"), *app.start])
+        await pilot.pause()
+        assert app.table.current_key == 100
+
+    drive(app, steps)
+
+
 def test_at_the_top_new_rows_are_seen() -> None:
     app = TableApp(50)
 
     async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("home")
         app.table.set_rows([(100, "newest"), *app.start])
         await pilot.pause()
         assert "newest" in screen_lines(app)[1]

@@ -18,6 +18,7 @@ from tui_trainer.headless.pace import Pace
 from tui_trainer.headless.stray import StrayOutput
 from tui_trainer.headless.thinning import Allowance, shows_epoch
 from tui_trainer.headless.words import (
+    age,
     clean,
     duration,
     eta,
@@ -28,6 +29,7 @@ from tui_trainer.headless.words import (
     rate,
     seconds,
     short_name,
+    size,
 )
 from tui_trainer.runs.state import RunState
 
@@ -61,6 +63,11 @@ def test_times_and_rates() -> None:
     ]
     assert [eta(None), eta(12), eta(754), eta(3723)] == ["--:--", "00:12", "12:34", "1:02:03"]
     assert [rate(12300.4), rate(0.51), rate(math.nan)] == ["12,300 samples/s", "0.51 samples/s", ""]
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    assert [size(value) for value in (math.nan, math.inf)] == ["–", "–"]
+    assert [age(then) for then in (None, math.nan, -math.inf, math.inf)] == ["–"] * 4
 
 
 def test_clean_keeps_text_and_drops_what_a_terminal_would_obey() -> None:

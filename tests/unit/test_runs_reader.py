@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np

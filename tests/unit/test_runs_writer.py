@@ -53,6 +53,15 @@ class Disk:
         return os.pwrite(fd, data[:size], offset)
 
 
+def test_a_run_in_a_folder_whose_name_is_no_text_is_recorded(tmp_path: Path) -> None:
+    layout = RunLayout(tmp_path / os.fsdecode(b"caf\xe9") / "20261123-031415-digits-7f3a")
+    identity = {"command": ["tui-train", str(layout.root)]}
+    RunWriter.create(layout, identity, {"data": str(layout.root)}).close(status="finished")
+    run = RunReader(layout.root).run()
+    assert run["command"] == identity["command"]
+    assert RunReader(layout.root).hparams() == {"data": str(layout.root)}
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> RunLayout:
     return RunLayout(tmp_path / "20261123-031415-digits-7f3a")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_trainer.cli.train import check_before_app, plan, sort_main
+from tui_trainer.cli.train import check_before_app, plan, runs_own_code, sort_main
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit
 from tui_trainer.runs.layout import default_runs_dir
@@ -31,10 +31,11 @@ def open_app(argv: Sequence[str], report: Report) -> int:
         The exit code.
 
     Raises:
-        TrainerError: what the app could not show at a field; where a run starts at once, all that is wrong.
+        TrainerError: what the app could not show at a field; where a run starts at once, all that is wrong
+            with it, unless that would run code of the user's, which may take long: the app shows that.
     """
     options = app_options(argv)
-    if options.start:
+    if options.start and not runs_own_code(options.argv):
         planned = plan(options.argv)
         if planned.nothing_to_do is not None:
             print(planned.nothing_to_do, file=sys.stderr)

@@ -191,7 +191,8 @@ def check_changes(base: dict[str, Any], hparams: Hparams, doing: str = "resume")
 def nothing_to_do(origin: Origin, hparams: Hparams) -> str | None:
     """Why there is nothing left to train; None where there is."""
     root, tag = origin.layout.root, origin.fork
-    more = f"nothing to do (--epochs {2 * hparams.epochs} would go on)"
+    done = 0 if tag is None else _entry(origin.layout, tag)["epoch"]
+    more = f"nothing to do (--epochs {2 * max(hparams.epochs, done)} would go on)"
     if tag is None:
         return f"{root} is finished: {more}" if _is_done(origin.layout, origin.hparams, hparams) else None
     entry, most = _entry(origin.layout, tag), hparams.max_steps

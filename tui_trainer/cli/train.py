@@ -242,6 +242,11 @@ def _print_help(argv: Sequence[str]) -> None:
     build_parser(task.hparams_class.specs(), task.name, preset).print_help()
 
 
+def runs_own_code(argv: Sequence[str]) -> bool:
+    """Whether reading this command line would run a file or module of the user's."""
+    return _order(argv, needs_task=False).runs_own_code
+
+
 def check_before_app(argv: Sequence[str]) -> None:
     """Refuse what the app could not show at a field: an unknown task, preset, run or option.
 

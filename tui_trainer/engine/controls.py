@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tui_trainer.engine.inbox import POLL_S, Inbox, by_request
 from tui_trainer.engine.interrupt import StopNow, StopRequest
-from tui_trainer.errors import FileError
+from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import read_index, remove_entries, set_pinned
 from tui_trainer.runs.control import Request
 from tui_trainer.runs.writer import RunWriter
@@ -64,6 +64,7 @@ class Controlled(Protocol):
 
         Raises:
             FileError: it can't be written.
+            TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
 
     def set_lr(self, lr: float) -> float:
@@ -136,7 +137,8 @@ class Controls:
             facts: dict[str, Any] = {}
             try:
                 facts = self._act(request, run)
-            except FileError as error:
+            except TrainerError as error:
+                # Only the request is refused: what is wrong with the run itself, training finds out.
                 facts["error"] = str(error)
             except OSError as error:
                 facts["error"] = f"{error.filename or self._writer.layout.root}: {error.strerror or error}"

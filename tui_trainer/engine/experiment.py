@@ -316,6 +316,7 @@ class Experiment:
 
         Raises:
             FileError: it can't be written.
+            TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
         if not self._saver.saved(self.progress):
             best = self._improved_at == self.progress.step

@@ -18,7 +18,7 @@ def explain(error: BaseException) -> TrainerError:
     if isinstance(error, TrainerError):
         return error
     phase = getattr(error, "phase", None)
-    where = f" while {phase}" if phase else ""
+    where = f" {'while' if phase.split()[0].endswith('ing') else 'in the'} {phase}" if phase else ""
     worker = worker_traceback(error)
     if worker is not None:
         # torch re-raises it with the worker's whole traceback as its text.

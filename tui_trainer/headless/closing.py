@@ -10,7 +10,7 @@ from pathlib import Path
 from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import duration, near_path, number, one_line, plural, short_name
 from tui_trainer.runs.index import find_run
-from tui_trainer.runs.layout import RunLayout, default_runs_dir
+from tui_trainer.runs.layout import RunLayout, default_runs_dir, short_id
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import ENDED, RunState, read_state
 
@@ -50,7 +50,8 @@ def closing_lines(
         paths["best"] = near_path(layout.model_file(best))
     if last is not None and last != best:
         paths["last"] = near_path(layout.model_file(last))
-    paths["resume"] = resume_command(state, layout)
+    if entries:
+        paths["resume"] = resume_command(state, layout)
     return lines + [f"{label:<7} {text}" for label, text in paths.items()]
 
 
@@ -81,14 +82,14 @@ def status_line(state: RunState, *, seconds: float | None = None, reason: bool =
         text = f"{state.status}{where}{took}" + (f": {why}" if why else "")
         if state.status not in ENDED:
             text += "; how it ended is not in its record"
-    return " · ".join(part for part in (one_line(state.task), state.run_id, text) if part)
+    return " · ".join(part for part in (one_line(state.task), one_line(state.run_id), text) if part)
 
 
 def metrics_table(state: RunState) -> list[str]:
     """metric | best @epoch | last, as aligned lines; empty before the first evaluation."""
     rows = [("metric", "best", "last")]
     for name, last in list(state.metrics.items())[:_METRICS]:
-        rows.append((short_name(name, 40), _best(state, name), number(last)))
+        rows.append((short_name(name, 40), best_text(state, name), number(last)))
     if len(rows) == 1:
         return []
     widths = [max(len(row[column]) for row in rows) + 2 for column in (0, 1)]
@@ -97,7 +98,8 @@ def metrics_table(state: RunState) -> list[str]:
     return [*lines, f"+{left} more"] if left > 0 else lines
 
 
-def _best(state: RunState, metric: str) -> str:
+def best_text(state: RunState, metric: str) -> str:
+    """The best value of a metric and its epoch: `0.0812 @12`; a dash where there is none."""
     best = state.bests.get(metric)
     if best is None or math.isnan(best.value):
         return "–"
@@ -125,7 +127,7 @@ def more_words(state: RunState) -> list[str]:
 def run_word(layout: RunLayout) -> str:
     """The shortest word that names this run on a command line typed here."""
     name = layout.root.name or layout.root.resolve().name
-    for word in dict.fromkeys((name.rpartition("-")[2], name)):
+    for word in dict.fromkeys((short_id(name), name)):
         try:
             if find_run(word, default_runs_dir()).samefile(layout.root):
                 return shlex.quote(word)

@@ -55,7 +55,9 @@ def duration(value: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units: `540.2 kB`."""
+    """Bytes in decimal units: `540.2 kB`; a dash where it isn't known."""
+    if not math.isfinite(count):
+        return "–"
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -65,7 +67,7 @@ def size(count: float) -> str:
 
 def age(then: float | None, now: float | None = None) -> str:
     """How long ago a unix time was, in one unit: `3 min ago`; a dash for none."""
-    if then is None:
+    if then is None or not math.isfinite(then):
         return "–"
     past = max(0.0, (time.time() if now is None else now) - then)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
@@ -104,6 +106,11 @@ def short_name(name: str, most: int = _NAME) -> str:
     return f"{name[: most - 1 - tail]}…{name[-tail:]}"
 
 
+def abbreviated(name: str) -> str:
+    """A metric's name with the usual short forms: `acc`, `ppl`."""
+    return name.replace("accuracy", "acc").replace("perplexity", "ppl")
+
+
 def fit(prefix: str, items: Sequence[str], suffix: str, width: int, must: str = "") -> str:
     """A line with as many items as the width allows; what is left out is counted if there is room for that.
 
@@ -139,7 +146,7 @@ def grouped(metrics: Mapping[str, float]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for name, value in metrics.items():
         split, slash, rest = name.partition("/")
-        label = (rest if slash else split).replace("accuracy", "acc").replace("perplexity", "ppl")
+        label = abbreviated(rest if slash else split)
         groups.setdefault(split if slash else "", []).append(f"{short_name(label)} {number(value)}")
     return [" ".join([one_line(split), *shown]).strip() for split, shown in groups.items()]
 

@@ -14,6 +14,8 @@ from tui_trainer.runs.state import ENDED, Alert, Best, EpochSummary, Evaluation,
 
 Event = Mapping[str, Any]
 
+STARTS_WITH = "importing torch"
+"""The phase that every process of a run begins with."""
 _ALERTS, _CONTROLS, _LOGS, _EVALUATIONS = 200, 100, 500, 2000
 _COUNTS = (
     "epochs",
@@ -143,6 +145,9 @@ class Builder:
         name = str(event.get("name", ""))
         if "seconds" not in event:
             self._values |= {"phase": name, "phase_began": _time(event)}
+            if name == STARTS_WITH and self._values["status"] not in ENDED:
+                # A process begins: what was asked of the one before it is over.
+                self._values |= {"status": "starting", "stopping": ""}
             return
         self._phases[name] = as_number(event["seconds"])
         if self._values["phase"] == name:

@@ -15,7 +15,7 @@ from tui_trainer.errors import FileError, UsageError, did_you_mean
 from tui_trainer.runs.checkpoints import read_index
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.json_values import as_number
-from tui_trainer.runs.layout import RunLayout, checkpoint_tag, parse_tag
+from tui_trainer.runs.layout import RunLayout, checkpoint_tag, parse_tag, short_id
 from tui_trainer.runs.reader import RunReader, is_run
 from tui_trainer.runs.state import ACTIVE, CRASHED_REASON, ENDED, SILENT_S
 
@@ -106,7 +106,7 @@ def find_run(word: str, runs_dir: Path) -> Path:
         return ids[word]
     for matching in (
         [root for root in roots if root.name.startswith(word)],
-        [root for root in roots if root.name.rpartition("-")[2] == word],
+        [root for root in roots if short_id(root) == word],
         [root for root in roots if str(RunReader(root).run().get("name") or "") == word],
     ):
         if len(matching) == 1:
@@ -199,7 +199,8 @@ def _newest(runs_dir: Path) -> Path:
 
     newest = max(_roots(runs_dir), key=age, default=None)
     if newest is None:
-        raise UsageError("no such run", f"there are no runs in {runs_dir}", "tui-train starts one")
+        where, hint = os.path.abspath(runs_dir), "--runs-dir DIR (or $TUI_TRAIN_RUNS) looks elsewhere"
+        raise UsageError("no such run", f"there are no runs in {where}", hint)
     return newest
 
 

@@ -93,6 +93,11 @@ def run_id(layout: RunLayout) -> str:
     return layout.root.name or layout.root.resolve().name
 
 
+def short_id(run: str | Path) -> str:
+    """The end of a run's id, or of its folder's name, which is enough to name it."""
+    return (run if isinstance(run, str) else run.name).rpartition("-")[2]
+
+
 def checkpoint_tag(epoch: int, batch: int = 0) -> str:
     """The tag of a checkpoint: `12`, or `12+340` inside an epoch.
 

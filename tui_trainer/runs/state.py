@@ -9,7 +9,7 @@ from typing import Any
 
 from tui_trainer.runs.directions import better_direction
 from tui_trainer.runs.json_values import as_number
-from tui_trainer.runs.layout import run_id
+from tui_trainer.runs.layout import run_id, short_id
 from tui_trainer.runs.reader import Liveness, RunReader
 
 __all__ = [
@@ -105,7 +105,7 @@ class Parent:
     @property
     def label(self) -> str:
         """`7f3a@12`: the end of the run's id, and the checkpoint."""
-        return f"{self.run_id.rpartition('-')[2]}@{self.checkpoint}"
+        return f"{short_id(self.run_id)}@{self.checkpoint}"
 
 
 def parent_of(value: Any) -> Parent | None:

@@ -198,13 +198,18 @@ class TrainerApp(App[Leaving]):
     async def _carried_out(self, key: str) -> bool:
         """Carry out what a key is bound to, unless it goes to a widget that takes text.
 
-        Textual would hand the key to the focused widget and carry it out when it has climbed back up here. Until
-        then the next keys overtake it: in a burst (a slow link, a script) "select, down, select" would select
-        the same row twice.
+        Textual would hand the key to the focused widget and carry it out when it has climbed back up here.
+        Until then the next keys overtake it: in a burst (a slow link, a script) "select, down, select" would
+        select the same row twice.
         """
         if isinstance(self.focused, (Input, FormView)):
             return False
-        return await self._check_bindings(key, priority=True) or await self._check_bindings(key)
+        if await self._check_bindings(key, priority=True) or await self._check_bindings(key):
+            return True
+        page = self.screen
+        if isinstance(page, Page) and (why := page.why_not(key)):
+            raise_notice(self, why)
+        return False
 
     def write_to_terminal(self, sequence: str) -> None:
         """Send an escape sequence that draws nothing: the title, a bell, a notification."""
@@ -264,6 +269,8 @@ class TrainerApp(App[Leaving]):
         if self.live:
             raise_notice(self, "A run is training here already: D starts this one in the background.")
             return
+        if self.view is not None and self.view.state.status in ACTIVE:
+            raise_notice(self, f"{self.view.short_id} goes on training in its own process, beside this one.")
         self.training = Training(words, self._make_plan, lambda: self.call_soon(self.update))
         self._told = None
         self.view = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tui_trainer.headless.control_words import control_text
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs.control import Request
 from tui_trainer.runs.state import ACTIVE, RunState
@@ -95,32 +96,5 @@ def request_text(request: Request, state: RunState) -> str:
     )
 
 
-def outcome_text(event: Mapping[str, Any]) -> str:
-    """What a `control` event says was done, with the step."""
-    action, value, step = event.get("action"), event.get("value"), event.get("step")
-    at = f" at step {step:,}" if isinstance(step, int) else ""
-    if "error" in event:
-        return one_line(f"{action} refused: {event['error']}")
-    if action == "pause":
-        return f"paused{at}"
-    if action in ("unpause", "resume"):
-        return f"went on{at}"
-    if action == "stop":
-        return f"stops at the end of the epoch, heard{at}" if value == "epoch_end" else f"stops{at}"
-    if action == "save":
-        name = str(event.get("path") or "").rpartition("/")[2] or "a checkpoint"
-        return one_line(f"saved {name}{at}")
-    if action == "set" and isinstance(value, Mapping):
-        old = event.get("old")
-        before = old.get("lr") if isinstance(old, Mapping) else None
-        change = f"{_lr(before)} → {_lr(value.get('lr'))}" if before is not None else _lr(value.get("lr"))
-        return f"lr {change}{at}"
-    return one_line(f"{action} {'' if value is None else value}").strip() + at
-
-
 def _outcome(event: Mapping[str, Any]) -> Part:
-    return Part(outcome_text(event), 1, role="bad" if "error" in event else "good")
-
-
-def _lr(value: object) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else one_line(str(value))
+    return Part(control_text(event), 1, role="bad" if "error" in event else "good")

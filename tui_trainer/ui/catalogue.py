@@ -15,11 +15,12 @@ from tui_trainer.headless.words import one_line
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.index import summarise_run
 from tui_trainer.runs.json_values import as_number
-from tui_trainer.runs.layout import RunLayout
+from tui_trainer.runs.layout import RunLayout, short_id
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import ACTIVE
 from tui_trainer.ui.changes import changed_hparams
-from tui_trainer.ui.query import Record
+from tui_trainer.ui.query import Record, Since
+from tui_trainer.ui.status import shown_status
 
 REFRESH_S = 3.0
 _PUBLISH_S = 0.2
@@ -69,7 +70,7 @@ class Run:
     @property
     def short_id(self) -> str:
         """The end of the run's id, which is enough to name it."""
-        return one_line(self.root.name).rpartition("-")[2]
+        return one_line(short_id(self.root))
 
     @property
     def pinned(self) -> bool:
@@ -94,14 +95,20 @@ def read_run(root: Path) -> Run:
 
 def stamp_of(root: Path | str) -> Stamp:
     """Times and sizes of the files that tell how a run stands."""
-    stamp = []
-    for name in _WATCHED:
-        try:
-            facts = os.stat(f"{root}/{name}")
-            stamp.append((facts.st_mtime_ns, facts.st_size))
-        except OSError:
-            stamp.append((0, -1))
-    return tuple(stamp)
+    return tuple(_file_stamp(f"{root}/{name}") for name in _WATCHED)
+
+
+def index_stamp(root: Path) -> tuple[int, int]:
+    """Time and size of a run's index of checkpoints."""
+    return _file_stamp(RunLayout(root).checkpoints_index)
+
+
+def _file_stamp(path: Path | str) -> tuple[int, int]:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return 0, -1
+    return facts.st_mtime_ns, facts.st_size
 
 
 def _record(
@@ -117,16 +124,18 @@ def _record(
         "id": root.name,
         "name": summary["name"],
         "task": summary["task"],
-        "status": summary["status"],
+        # As the record calls it, and as the list does.
+        "status": (summary["status"], shown_status(summary["status"]).word.lower()),
         "reason": summary["reason"],
         "epoch": summary["epoch"],
         "step": summary["step"],
         "best": best["value"] if best else None,
         "time": summary["duration_s"],
-        "age": time.time() - summary["created"] if summary["created"] else None,
+        "age": Since(summary["created"]) if summary["created"] else None,
         "pinned": summary["pinned"],
     }
     spoken = [root.name, *(str(summary[key]) for key in ("name", "task", "status", "reason"))]
+    spoken.append(shown_status(summary["status"]).word)
     spoken += [f"{name} {value}" for name, value in changed.items()]
     return Record(" ".join(spoken).lower(), values)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tui_trainer.headless.words import number, one_line, short_name
 from tui_trainer.runs.json_values import as_number
+from tui_trainer.runs.layout import short_id
 from tui_trainer.runs.state import ENDED, Best, RunState, better_direction
 from tui_trainer.ui.chart_data import NOWHERE, X_AXES, ChartData, Floats, Line, Part, Places, XAxis
 from tui_trainer.ui.measured import Measured
@@ -271,7 +272,7 @@ def _as(line: Line, role: str, name: str) -> Line:
 
 
 def _label(state: RunState) -> str:
-    return short_name(state.name) or state.run_id.rpartition("-")[2]
+    return short_name(state.name) or one_line(short_id(state.run_id))
 
 
 def _waiting(state: RunState, name: str) -> str:

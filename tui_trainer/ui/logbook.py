@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from tui_trainer.headless.control_words import control_text
 from tui_trainer.headless.words import clean, one_line, seconds
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.state import ENDED, Alert, RunState
-from tui_trainer.ui.asked import outcome_text
 from tui_trainer.ui.run_view import RunView
 
 KEPT = 2000
@@ -67,7 +67,7 @@ class LogBook:
     def _begin(self) -> None:
         self.entries: deque[Entry] = deque(maxlen=KEPT)
         self.count = 0
-        self._resumes = -1
+        self._record = (-1, -1)
         self._checkpoints = self._alerts = 0
         self._phases: set[str] = set()
         self._log: Mapping[str, Any] | None = None
@@ -78,10 +78,11 @@ class LogBook:
     def look(self) -> None:
         """Take in what is new."""
         state = self._view.state
-        if state.resumes != self._resumes or len(state.checkpoints) < self._checkpoints:
+        record = (state.resumes, self._view.generation)
+        if record != self._record:
             # The record was cut or replaced: what was collected may never have happened.
             self._begin()
-            self._resumes = state.resumes
+            self._record = record
             if state.resumes:
                 self._extend(self._resumed())
         self._extend(
@@ -125,7 +126,7 @@ class LogBook:
         for event in _after(state.controls, self._control):
             role = "bad" if "error" in event else "accent"
             by = f", asked by {event['requested_by']}" if event.get("requested_by") else ""
-            yield Entry(as_number(event.get("time")), one_line(outcome_text(event) + by), role)
+            yield Entry(as_number(event.get("time")), one_line(control_text(event) + by), role)
         self._control = state.controls[-1] if state.controls else None
         for event in _after(state.logs, self._log):
             yield from _logged(event)

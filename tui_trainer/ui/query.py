@@ -10,6 +10,7 @@ import math
 import operator
 import re
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -29,6 +30,13 @@ _NOTHING = ("none", "null", "")
 
 class QueryError(ValueError):
     """A filter that can't be understood; the text says why."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """A value that grows: the seconds since a unix time."""
+
+    then: float
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,8 @@ def _split(text: str) -> list[str]:
 
 def as_number(value: Any) -> float | None:
     """A number, or a text that is one, such as `1e-3` or `2h` in seconds; None for anything else."""
+    if isinstance(value, Since):
+        value = time.time() - value.then
     if isinstance(value, bool):
         return float(value)
     if isinstance(value, (int, float)):
@@ -134,6 +144,8 @@ def as_number(value: Any) -> float | None:
 
 def _same(found: Any, wanted: str) -> bool:
     wanted = wanted.lower()
+    if isinstance(found, tuple):
+        return any(_same(one, wanted) for one in found)
     if found is None:
         return wanted in _NOTHING
     if isinstance(found, bool):

@@ -17,8 +17,8 @@ from tui_trainer.errors import FileError
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs.checkpoints import read_index
 from tui_trainer.runs.json_values import as_number, read_object
-from tui_trainer.runs.layout import RunLayout, parse_tag
-from tui_trainer.ui.query import Record
+from tui_trainer.runs.layout import RunLayout, parse_tag, short_id
+from tui_trainer.ui.query import Record, Since
 
 _BLOCK = 4 << 20
 _PUBLISH_S = 0.3
@@ -104,7 +104,7 @@ def read_saved(root: Path, run_name: str = "", task: str = "") -> list[Saved]:
         FileError: the index can't be read.
     """
     layout = RunLayout(root)
-    name = one_line(run_name) or root.name.rpartition("-")[2]
+    name = one_line(run_name or short_id(root))
     folder = str(layout.checkpoints)
     found = []
     for entry in read_index(layout):
@@ -140,7 +140,7 @@ def _record(saved: Saved) -> Record:
         values[str(metric).rpartition("/")[2].lower()] = values[str(metric).lower()] = as_number(value)
     values |= {key: entry.get(key) for key in ("epoch", "batch", "step", "size", *MARKS)}
     values |= {"run": saved.run_name, "id": root.name, "task": saved.task, "ok": not saved.problem}
-    values["age"] = time.time() - saved.time
+    values["age"] = Since(saved.time)
     facts = (root.name, saved.run_name, saved.task, *saved.marks, saved.problem)
     text = f"model_{saved.tag}.pt {' '.join(facts)}"
     return Record(text.lower(), values)

@@ -20,7 +20,7 @@ class Shown(NamedTuple):
 _SHOWN = {
     "starting": Shown("○", "STARTING", "accent"),
     "running": Shown("●", "RUNNING", "accent"),
-    "paused": Shown("‖", "PAUSED", "warn"),
+    "paused": Shown("‖", "PAUSED", "warning"),
     "finished": Shown("✓", "done", "good"),
     "stopped": Shown("■", "stopped", ""),
     "failed": Shown("✗", "FAILED", "bad"),

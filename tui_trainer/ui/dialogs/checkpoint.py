@@ -27,13 +27,15 @@ class CheckpointDialog(ModalScreen[None]):
 
     Args:
         saved: the checkpoint.
+        rows: `dialog_rows` of it.
     """
 
     BINDINGS: ClassVar[list[Any]] = [Binding("escape,enter,q", "dismiss", "Close")]
 
-    def __init__(self, saved: Saved) -> None:
+    def __init__(self, saved: Saved, rows: list[Row]) -> None:
         super().__init__()
         self._saved = saved
+        self._facts = rows
 
     def compose(self) -> ComposeResult:
         columns = (
@@ -52,12 +54,12 @@ class CheckpointDialog(ModalScreen[None]):
 
     def on_mount(self) -> None:
         table = self.query_one(Table)
-        table.set_rows(list(enumerate_rows(self._saved)))
+        table.set_rows(self._facts)
         table.focus()
 
 
-def enumerate_rows(saved: Saved) -> list[Row]:
-    """What the dialog shows, section by section."""
+def dialog_rows(saved: Saved) -> list[Row]:
+    """What the dialog shows, section by section. Reads files."""
     sections: list[tuple[str, list[tuple[str, ...]]]] = []
     marks = ", ".join(saved.marks) or "none"
     facts: list[tuple[str, ...]] = [
@@ -85,5 +87,5 @@ def enumerate_rows(saved: Saved) -> list[Row]:
 def _cells(row: Row) -> list[Cell]:
     _, texts, heading = row
     if heading:
-        return [Styled(texts[0], "bold")]
+        return [Styled(texts[0], "strong")]
     return [Styled(f" {texts[0]}", "dim"), *texts[1:]]

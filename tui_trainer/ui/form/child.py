@@ -16,6 +16,7 @@ from tui_trainer.headless.words import clean, plural
 MAX_LINE = 1 << 24
 LAST_WORDS_S = 0.5
 """Seconds for what a process that has ended left in its pipes."""
+_POLL_S = 0.02
 
 
 async def spawn(words: Sequence[str], stdin: int = DEVNULL) -> Process:
@@ -52,17 +53,36 @@ async def output_of(words: Sequence[str], timeout: float) -> str:
         TrainerError: the one that the command reports, or that it takes too long.
     """
     process = await spawn(words)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = bytearray(), bytearray()
+    reading = asyncio.gather(_read_into(out, process.stdout), _read_into(err, process.stderr))
     try:
-        out, err = await asyncio.wait_for(process.communicate(), timeout)
+        await asyncio.wait_for(_ended(process), timeout)
+        # What the command left running may hold on to its pipes for ever.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reading, LAST_WORDS_S)
     except TimeoutError:
         raise TrainerError(
             "no answer", f"tui-train {words[0]} … took more than {plural(round(timeout), 'second')}"
         ) from None
     finally:
+        reading.cancel()
         await kill(process)
     if process.returncode:
         raise reported(err.decode(errors="replace"), process.returncode)
     return out.decode(errors="replace")
+
+
+async def _ended(process: Process) -> None:
+    # `Process.wait` also waits for its pipes to be closed.
+    while process.returncode is None:
+        await asyncio.sleep(_POLL_S)
+
+
+async def _read_into(buffer: bytearray, stream: asyncio.StreamReader) -> None:
+    while chunk := await stream.read(1 << 16):
+        buffer += chunk
 
 
 def reported(stderr: str, code: int) -> TrainerError:

@@ -13,8 +13,8 @@ from tui_trainer.runs.checkpoints import remove_entries, set_pinned
 from tui_trainer.runs.claim import owned
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
-from tui_trainer.ui.catalogue import stamp_of
-from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog
+from tui_trainer.ui.catalogue import index_stamp
+from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog, Row, dialog_rows
 from tui_trainer.ui.dialogs.message import ConfirmDialog
 from tui_trainer.ui.query import Record
 from tui_trainer.ui.resume import resume_refusal, resume_words
@@ -60,7 +60,7 @@ class CheckpointsScreen(ListPage[Saved]):
         self._asked: object = None
         self._looked = 0.0
         self._verifier = Verifier(lambda: self.trainer.call_soon(self._verified))
-        self._tensors: tuple[Hashable, list[tuple[str, str, str, str]]] = (None, [])
+        self._tensors: tuple[Saved | None, list[tuple[str, str, str, str]]] = (None, [])
 
     def load(self, run_dir: Path | None) -> None:
         """Show the checkpoints of a run, or of all."""
@@ -99,14 +99,12 @@ class CheckpointsScreen(ListPage[Saved]):
         )
 
     def cells(self, item: Saved) -> Sequence[Cell]:
-        entry = item.entry
-        batch = as_number(entry.get("batch"))
-        epoch = f"{entry.get('epoch')}{f'+{batch:.0f}' if batch > 0 else ''}"
+        epoch, batch = item.place
         values = [item.metric(split, name) for split, name in METRICS]
         return (
-            Styled(item.file.name, "bold"),
+            Styled(item.file.name, "strong"),
             *([item.run_name] if self.scope is None else []),
-            epoch,
+            f"{epoch}+{batch}" if batch else str(epoch),
             f"{item.step:,.0f}",
             *("–" if value is None else number(value) for value in values),
             size(item.size),
@@ -144,7 +142,7 @@ class CheckpointsScreen(ListPage[Saved]):
             asked: object = trainer.catalogue.generation if runs else None
             listed = [(run.root, run.stamp[2], run.name, run.task) for run in runs]
         else:
-            stamp = stamp_of(scope)[2]
+            stamp = index_stamp(scope)
             asked, listed = (scope, stamp), [(scope, stamp, "", "")]
         again = time.monotonic() - self._looked > LOOK_AGAIN_S
         if (asked == self._asked and not again) or asked is None:
@@ -202,8 +200,9 @@ class CheckpointsScreen(ListPage[Saved]):
             )
         lines: list[Line] = [path, ((f"run {item.run_name}", ""),), ((facts, ""),), check, BLANK]
         lines += [((f"{name:<28} ", "dim"), (value, "")) for name, value in metrics]
-        if self._tensors[0] != item.key:
-            self._tensors = (item.key, tensors_of(item))
+        if self._tensors[0] is not item:
+            self._read_tensors(item)
+            return [*lines, BLANK, (("reading the tensors…", "dim"),)]
         tensors = self._tensors[1]
         lines += [BLANK, ((f"{len(tensors):,} tensors   enter shows all, with the hparams", "head"),)]
         width = 22
@@ -212,6 +211,17 @@ class CheckpointsScreen(ListPage[Saved]):
             for name, shape, _, norm in tensors[:40]
         ]
         return lines
+
+    def _read_tensors(self, saved: Saved) -> None:
+        def read() -> None:
+            self._tensors = (saved, tensors_of(saved))
+            self.trainer.call_soon(shown)
+
+        def shown() -> None:
+            if self.is_current:
+                self.show_details()
+
+        self.trainer.catalogue.do(("tensors", id(self)), read)
 
     # ------------------------------------------------------------------ keys
 
@@ -233,8 +243,19 @@ class CheckpointsScreen(ListPage[Saved]):
 
     def action_details(self) -> None:
         saved = self.table.current
-        if saved is not None:
-            self.app.push_screen(CheckpointDialog(saved))
+        if saved is None:
+            return
+
+        def read() -> None:
+            rows = dialog_rows(saved)
+            self.trainer.call_soon(lambda: show(rows))
+
+        def show(rows: list[Row]) -> None:
+            # Who went on to something else meanwhile is not interrupted.
+            if self.is_current:
+                self.app.push_screen(CheckpointDialog(saved, rows))
+
+        self.trainer.catalogue.do(("details", id(self)), read)
 
     def on_table_row_selected(self) -> None:
         self.action_details()

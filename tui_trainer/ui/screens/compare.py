@@ -186,7 +186,7 @@ def _title(view: RunView, state: RunState) -> str:
 
 def _cells(row: Row) -> list[Cell]:
     if not row.name:
-        return [Styled(row.section, "bold")]
+        return [Styled(row.section, "strong")]
     values = [Styled(f"{value} ★", "good") if k in row.best else value for k, value in enumerate(row.values)]
     return [Styled(f" {short_name(row.name)}", "dim"), *values]
 

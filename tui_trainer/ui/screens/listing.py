@@ -136,6 +136,9 @@ class ListPage(Page, Generic[Item]):
             self._version = version
             self.rebuild()
         elif time.monotonic() - self._aged > AGES_S:
+            if self._query:
+                # What is filtered by age comes and goes with time alone.
+                self.rebuild()
             self.refresh_cells()
         self.ticked()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +12,13 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widget import Widget
 
-from tui_trainer.headless.closing import more_words
-from tui_trainer.headless.words import one_line, seconds
+from tui_trainer.headless.words import near_path, one_line, seconds
 from tui_trainer.runs.state import ACTIVE, ENDED
 from tui_trainer.ui.asked import Asked
 from tui_trainer.ui.dialogs.learning_rate import LearningRateDialog
 from tui_trainer.ui.live_facts import Part, Speed, fit_parts, status_line
 from tui_trainer.ui.logbook import LogBook
+from tui_trainer.ui.resume import resume_words
 from tui_trainer.ui.run_view import RunView
 from tui_trainer.ui.screens.page import Page
 from tui_trainer.ui.training import Training
@@ -98,6 +99,14 @@ class LiveScreen(Page):
         else:
             self._draw(view)
 
+    def why_not(self, key: str) -> str:
+        """A run that has ended takes no requests."""
+        if key not in ("space", "S", "E", "w", "L"):
+            return ""
+        if self.trainer.view is None:
+            return "There is no run here: 1 goes to Setup."
+        return f"The run is {self.trainer.view.state.status}: R goes on with it."
+
     def on_resize(self, event: events.Resize) -> None:
         self._draw_soon()
 
@@ -164,7 +173,7 @@ class LiveScreen(Page):
                     )
                 ]
             )
-            empty.show([command, (), (("It did not start: 1 goes back to Setup.", ""),)])
+            empty.show([command, (), *_failure(training, empty.size.width), (), _BACK])
             return
         if self._start is None or self._start[0] is not training:
             self._start = (training, self._clock())
@@ -245,7 +254,7 @@ class LiveScreen(Page):
     def action_resume(self) -> None:
         view = self.trainer.view
         if view is not None:
-            self.trainer.start(["--resume", str(view.run_dir), *more_words(view.state)])
+            self.trainer.start(resume_words(view.run_dir, view.state))
 
     def action_checkpoints(self) -> None:
         if self.trainer.view is not None:
@@ -331,6 +340,21 @@ class LiveScreen(Page):
             self.action_maximise()
         elif view is not None:
             self.query_one(AlertStrip).read(view.state)
+
+
+_BACK: Line = (("1 goes back to Setup.", ""),)
+
+
+def _failure(training: Training, width: int) -> list[Line]:
+    """What a start failed of, its hint and its log: the dialog that said so may be closed."""
+    error = training.error
+    assert error is not None
+    texts = [("bad", error.message.partition("\nlog: ")[0])]
+    texts += [("warning", f"hint: {error.hint}")] if error.hint else []
+    texts += [("dim", f"log: {near_path(training.log)}")] if training.log is not None else []
+    return [
+        ((line, role),) for role, text in texts for line in textwrap.wrap(one_line(text), max(20, width - 4))
+    ]
 
 
 def _panel(widget: Widget, title: str) -> Widget:

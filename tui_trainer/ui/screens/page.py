@@ -50,6 +50,10 @@ class Page(Screen[None]):
         """The widgets between the bars."""
         raise NotImplementedError
 
+    def why_not(self, key: str) -> str:
+        """Why a key of this page does nothing now, in a sentence; empty where nothing is to be said."""
+        return ""
+
     def tick(self) -> None:
         """Draw what has changed. Called at the app's pace while this page is on top, and when it comes up."""
 

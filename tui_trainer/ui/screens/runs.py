@@ -8,7 +8,17 @@ from typing import Any, ClassVar
 
 from tui_trainer.config.fields import flag_text
 from tui_trainer.errors import TrainerError
-from tui_trainer.headless.words import age, duration, near_path, number, one_line, plural, short_name, size
+from tui_trainer.headless.words import (
+    abbreviated,
+    age,
+    duration,
+    near_path,
+    number,
+    one_line,
+    plural,
+    short_name,
+    size,
+)
 from tui_trainer.runs import control, manage
 from tui_trainer.runs.directions import better_direction
 from tui_trainer.runs.json_values import as_number
@@ -33,9 +43,7 @@ def best_text(run: Run, with_epoch: bool = True) -> str:
     best = run.summary["best"]
     if not best:
         return ""
-    name = (
-        short_name(str(best.get("metric") or ""), 18).replace("accuracy", "acc").replace("perplexity", "ppl")
-    )
+    name = abbreviated(short_name(str(best.get("metric") or ""), 18))
     at = f" @{one_line(str(best.get('epoch')))}" if with_epoch else ""
     return f"{number(as_number(best.get('value')))} {name}{at}"
 
@@ -94,7 +102,7 @@ class RunsScreen(ListPage[Run]):
             Column("name / id", 18, grow=2, most=30, name="name"),
             Column("task", 7, grow=1, most=18, drop=6),
             Column("best", 16 if self._narrow else 20, grow=1, most=26, drop=4),
-            Column("epochs", 6, right=True, drop=2),
+            Column("epochs", 9, right=True, drop=2),
             Column("time", 8, right=True, drop=7),
             Column("curve", _CURVE, drop=8),
             Column("changed", 11, grow=4, drop=5),
@@ -162,10 +170,9 @@ class RunsScreen(ListPage[Run]):
     def details(self, item: Run, wide: bool) -> Sequence[Line]:
         state = shown_status(item.status)
         summary = item.summary
-        role = {"warn": "warning"}.get(state.look, state.look)
         why = one_line(str(summary["reason"]))
         head: Line = (
-            (state.text, role if role != "dim" else ""),
+            (state.text, state.look if state.look != "dim" else ""),
             (f"  {item.task} · {one_line(item.root.name)}{f' · {item.name}' if item.name else ''}", "strong"),
         )
         facts = [f"epoch {_epochs_text(item)}", f"step {summary['step']:,}", _time_text(item)]
@@ -232,9 +239,10 @@ class RunsScreen(ListPage[Run]):
         return super().check_action(action, parameters)
 
     def _chosen(self) -> list[Run]:
-        """The selected runs and the one under the cursor, in the order of the list."""
+        """The selected runs, in the order of the list; with fewer than two, the one under the cursor too."""
         current = self.table.current
-        chosen = self._marked | ({current.root} if current is not None else set())
+        here = {current.root} if current is not None and len(self._marked) < 2 else set()
+        chosen = self._marked | here
         return (
             [run for run in self.items() if run.root in chosen]
             if len(chosen) > 1
@@ -329,6 +337,10 @@ class RunsScreen(ListPage[Run]):
 
     def action_delete(self) -> None:
         chosen = self._marked_runs() or [run for run in [self.table.current] if run is not None]
+        self.in_thread("contents", lambda: self._look(chosen))
+
+    def _look(self, chosen: list[Run]) -> None:
+        """Tell what can be deleted, and look at what would go. Called in a thread."""
         pinned = [run for run in chosen if run.pinned]
         live = [run for run in chosen if not run.pinned and control.is_live(RunLayout(run.root))]
         going = [run for run in chosen if run not in pinned and run not in live]
@@ -340,10 +352,10 @@ class RunsScreen(ListPage[Run]):
             )
             if runs
         )
-        if not going:
-            self.say(f"nothing is deleted: {left}")
-            return
-        self.in_thread("contents", lambda: self._ask(going, left))
+        if going:
+            self._ask(going, left)
+        else:
+            self.trainer.call_soon(lambda: self.say(f"nothing is deleted: {left}"))
 
     def _marked_runs(self) -> list[Run]:
         return [run for run in self.items() if run.root in self._marked]

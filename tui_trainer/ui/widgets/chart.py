@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Size
-from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -78,18 +77,6 @@ class Chart(Widget):
     x_axis: reactive[XAxis] = reactive[XAxis]("step")
     recent: reactive[bool] = reactive(False)
     inspect: reactive[bool] = reactive(False)
-
-    class OptionChanged(Message):
-        """An option was changed. When it is `x_axis`, the chart waits for data over the new one."""
-
-        def __init__(self, chart: Chart, option: str) -> None:
-            super().__init__()
-            self.chart = chart
-            self.option = option
-
-        @property
-        def control(self) -> Chart:
-            return self.chart
 
     def __init__(
         self,
@@ -179,29 +166,24 @@ class Chart(Widget):
         self._redraw()
 
     def watch_log_y(self) -> None:
-        self._option_changed("log_y")
+        self._redraw()
 
     def watch_smoothing(self) -> None:
-        self._option_changed("smoothing")
+        self._redraw()
 
     def watch_marker(self) -> None:
-        self._option_changed("marker")
+        self._redraw()
 
     def watch_x_axis(self) -> None:
-        self._option_changed("x_axis")
+        self._redraw()
 
     def watch_recent(self) -> None:
         self._view = ALL
-        self._option_changed("recent")
+        self._redraw()
 
     def watch_inspect(self) -> None:
         self._cursor = None
         self._redraw()
-
-    def _option_changed(self, option: str) -> None:
-        self._redraw()
-        if self.is_mounted:
-            self.post_message(self.OptionChanged(self, option))
 
     def _redraw(self) -> None:
         self._drawn = self._strips = None

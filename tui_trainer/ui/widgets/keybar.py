@@ -40,12 +40,14 @@ class KeyBar(Widget):
         always = [key for key in keys_of("app") if key.label]
         room = self.size.width - 1
         room -= sum(self._width(key) for key in always)
-        shown = []
-        for key in own:
+        fits: list[Key] = []
+        # What does something now comes first where there is no room for all.
+        for key in sorted(own, key=lambda key: not self._applies(key)):
             room -= self._width(key)
             if room < 0:
                 break
-            shown.append(key)
+            fits.append(key)
+        shown = [key for key in own if key in fits]
         text = Text(" ", no_wrap=True)
         self._spans = []
         for key in [*shown, *always]:

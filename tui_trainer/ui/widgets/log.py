@@ -31,6 +31,6 @@ class LogPane(Scrolled):
             return ((f"{entry.clock} ", "dim"), (entry.text, entry.role))
 
         if entries:
-            self.show_rows(len(entries), make)
+            self.show_rows(len(entries), make, gone=book.count - len(entries))
         else:
             self.show_rows(1, lambda index: (("nothing has happened yet", "dim"),))

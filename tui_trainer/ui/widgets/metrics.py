@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tui_trainer.headless.words import number, one_line
+from tui_trainer.headless.closing import best_text
+from tui_trainer.headless.words import abbreviated, number, one_line
 from tui_trainer.runs.directions import better_direction
 from tui_trainer.runs.state import RunState
 from tui_trainer.ui.widgets.lines import Line, Lines, left, right
@@ -38,7 +39,7 @@ def metric_lines(state: RunState, width: int, height: int) -> list[Line]:
         changes = [change(state, name, last[name], before.get(name, math.nan), words) for name in shown]
         columns = [
             ("last", [number(last[name]) for name in shown], 6),
-            ("best", [_best(state, name) for name in shown], 10),
+            ("best", [best_text(state, name) for name in shown], 10),
             ("change", [text for text, _ in changes], 14 if words else 6),
         ]
         widths = [max(least, *map(len, texts)) + gap for _, texts, least in columns]
@@ -63,7 +64,7 @@ def metric_lines(state: RunState, width: int, height: int) -> list[Line]:
 
 def short(name: str) -> str:
     """A metric's name where there is little room."""
-    return one_line(name).replace("accuracy", "acc").replace("perplexity", "ppl")[:16]
+    return abbreviated(one_line(name))[:16]
 
 
 def last_values(state: RunState) -> dict[str, float]:
@@ -106,10 +107,3 @@ def change(state: RunState, name: str, last: float, before: float, words: bool =
     better = (last > before) == (direction == "max")
     word = f" {'better' if better else 'worse'}" if words else ("" if better else " !")
     return f"{mark} {size}{word}", "good" if better else "warning"
-
-
-def _best(state: RunState, name: str) -> str:
-    best = state.bests.get(name)
-    if best is None or math.isnan(best.value):
-        return "–"
-    return number(best.value) + (f" @{best.epoch}" if best.epoch else "")

@@ -143,8 +143,10 @@ def _value_range(lines: Sequence[Line], x: Scale, log: bool, rows: int) -> Scale
             first, last = max(0, first - 1), last + 1
         low, high = line.low[first:last], line.high[first:last]
         if log:
-            low, high = np.where(low > 0, low, high), np.where(high > 0, high, np.nan)
-            low = np.where(low > 0, low, np.nan)
+            # The least of single batches may lie decades below the curve and would press it into a corner.
+            mean = line.mean[first:last]
+            low = np.where(mean > 0, mean, np.where(low > 0, low, high))
+            low, high = np.where(low > 0, low, np.nan), np.where(high > 0, high, np.nan)
         if len(low) and np.isfinite(high).any():
             lows.append(float(np.nanmin(low)))
             highs.append(float(np.nanmax(high)))

@@ -22,22 +22,25 @@ class Scrolled(Lines):
     def __init__(self, *, newest_last: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self._newest_last = newest_last
-        self._count = 0
+        self._count = self._gone = 0
         self._behind = 0
         self._head: tuple[Line, ...] = ()
         self._make: Callable[[int], Line] = lambda index: ()
 
-    def show_rows(self, count: int, make: Callable[[int], Line], head: Line | None = None) -> None:
+    def show_rows(
+        self, count: int, make: Callable[[int], Line], head: Line | None = None, gone: int = 0
+    ) -> None:
         """Show rows by their age.
 
         Args:
             count: how many there are.
             make: gives a row; 0 is the newest.
             head: a line that stays above them.
+            gone: how many older ones there were.
         """
         if self._behind:
-            self._behind += count - self._count
-        self._count, self._make = count, make
+            self._behind += count + gone - self._count - self._gone
+        self._count, self._gone, self._make = count, gone, make
         self._head = (head,) if head is not None else ()
         self._draw()
 

@@ -24,7 +24,7 @@ _GUTTER = 2
 
 
 class Styled(NamedTuple):
-    """A cell's text with a look: good, bad, warn, accent, dim or bold."""
+    """A cell's text with a look: good, bad, warning, accent, dim or strong."""
 
     text: str
     look: str
@@ -109,15 +109,15 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         & > .table--marked { background: $warning 20%; }
         & > .table--good { color: $success; }
         & > .table--bad { color: $error; }
-        & > .table--warn { color: $warning; }
+        & > .table--warning { color: $warning; }
         & > .table--accent { color: $primary; }
         & > .table--dim { color: $foreground 60%; }
-        & > .table--bold { text-style: bold; }
+        & > .table--strong { text-style: bold; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "table--header", "table--cursor", "table--cursor-blurred", "table--marked", "table--good",
-        "table--bad", "table--warn", "table--accent", "table--dim", "table--bold",
+        "table--bad", "table--warning", "table--accent", "table--dim", "table--strong",
     }  # fmt: skip
     BINDINGS: ClassVar[list[Any]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
@@ -184,6 +184,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         self._empty = empty
         self._rows: Sequence[Item] = ()
         self._cursor = 0
+        self._moved = False
         self._marked: Collection[Hashable] = frozenset()
         self._sorted: tuple[str, bool] | None = None
         self._fitted: tuple[int, list[tuple[int, int]]] = (-1, [])
@@ -215,12 +216,14 @@ class Table(ScrollView, Generic[Item], can_focus=True):
     def set_rows(self, rows: Sequence[Item]) -> None:
         """Show these rows. The cursor stays on its item; if that is gone, at its place.
 
+        Until somebody moves it, it stays on the first row.
+
         An item that equals the one that was shown under its key is taken to look the same.
         """
         old = self._rows
         before, key = self._cursor, self.current_key
         self._rows = rows
-        if key is not None:
+        if key is not None and self._moved:
             self._cursor = self._find(key, before)
         self._cursor = max(0, min(self._cursor, len(rows) - 1))
         if len(rows) != len(old):
@@ -281,13 +284,6 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         """Whether there is room for a column."""
         return any(self._columns[index].id == column for index, _ in self._layout())
 
-    def show_key(self, key: Hashable) -> bool:
-        """Put the cursor on the row with this key. False if there is none."""
-        index = self._find(key, -1)
-        if index >= 0:
-            self._go(index)
-        return index >= 0
-
     def _find(self, key: Hashable, otherwise: int) -> int:
         if 0 <= otherwise < len(self._rows) and self._key_of(self._rows[otherwise]) == key:
             return otherwise
@@ -324,6 +320,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
 
     def _go(self, index: int) -> None:
         index = max(0, min(index, len(self._rows) - 1))
+        self._moved = True
         if index == self._cursor:
             return
         for changed in (self._cursor, index):
