@@ -56,7 +56,7 @@ def train(tmp_path: Path) -> Iterator[Train]:
     yield start
     for training in started:
         training.kill()
-        training.join(60)
+        training.join(150)
 
 
 def test_a_run_that_ends_well_tells_its_directory_at_once_and_its_result_at_the_end(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_run_that_ends_well_tells_its_directory_at_once_and_its_result_at_the_
     training = Training(["points"], lambda words: PointsPlan(tmp_path, Points(), {}, ("careful",)), note)
     assert not training.live
     training.start()
-    assert training.join(60)
+    assert training.join(150)
     assert changes == [(True, True), (True, False)]
     assert training.error is None
     assert training.result is not None
@@ -82,7 +82,7 @@ def test_a_wrong_command_line_is_its_error(tmp_path: Path) -> None:
 
     training = Training(["points"], refuse)
     training.start()
-    assert training.join(60)
+    assert training.join(150)
     assert training.error is not None
     assert (training.error.title, training.error.hint, training.exit_code) == (
         "wrong hparams",
@@ -103,7 +103,7 @@ def test_whatever_a_model_raises_is_an_error_with_a_log_and_holds_no_memory(trai
             return super().compute_loss(network, batch, criterion)
 
     training = train(Failing())
-    assert training.join(60)
+    assert training.join(150)
     assert training.error is not None
     assert "broken on purpose" in str(training.error)
     assert training.exit_code == 1
@@ -119,7 +119,7 @@ def test_nothing_that_a_task_raises_is_lost(leaving: BaseException, tmp_path: Pa
 
     training = Training([], leave)
     training.start()
-    assert training.join(60)
+    assert training.join(150)
     assert isinstance(training.error, TrainerError)
 
 
@@ -134,7 +134,7 @@ def test_a_kill_that_comes_when_all_is_over_hides_no_end(monkeypatch: pytest.Mon
 
     training = Training([], wrong)
     training.start()
-    assert training.join(60)
+    assert training.join(150)
     assert not training.live
     assert training.error is not None
 
@@ -142,9 +142,9 @@ def test_a_kill_that_comes_when_all_is_over_hides_no_end(monkeypatch: pytest.Mon
 def test_a_stop_request_stops_at_a_step_boundary_and_saves(train: Train) -> None:
     going = threading.Event()
     training = train(Points(on_batch=lambda number: going.set()), epochs=100_000)
-    assert going.wait(60)
+    assert going.wait(150)
     training.stop.request("stopped from the app")
-    assert training.join(60)
+    assert training.join(150)
     assert training.exit_code == 130
     assert training.run_dir is not None
     assert tags(training.run_dir)
@@ -153,11 +153,11 @@ def test_a_stop_request_stops_at_a_step_boundary_and_saves(train: Train) -> None
 def test_a_killed_run_leaves_at_once_without_saving_and_closes_its_record(train: Train) -> None:
     going = threading.Event()
     training = train(Points(on_batch=lambda number: going.set()), epochs=100_000, checkpoint_every="0")
-    assert going.wait(60)
+    assert going.wait(150)
     wait_until(lambda: training.stop.saves, "the first step")
     training.kill()
     training.kill()
-    assert training.join(60)
+    assert training.join(150)
     assert training.error is None
     assert training.exit_code == 130
     assert training.run_dir is not None
@@ -253,7 +253,7 @@ def test_loader_processes_work_inside_the_app_and_nothing_draws_over_it(
     terminal.press("\x11")
     wait_until(lambda: process.poll() is not None or "detach: it goes on" in terminal.text, "an answer")
     terminal.press("s")
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     assert terminal.restored
     log = (run / "console.log").read_text()
     for text in (
@@ -277,7 +277,7 @@ def test_sigterm_saves_and_gives_the_terminal_back(terminal: PseudoTerminal, tmp
     run = the_run(tmp_path, terminal)
     # To the whole group, as `kill %1` does: the app hears of it once, not twice.
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(150) == 143
     assert terminal.restored
     assert (ending(run)["event"], ending(run)["reason"]) == ("run_end", "SIGTERM")
     assert list(run.glob("checkpoints/model_*.pt"))
@@ -295,7 +295,7 @@ def test_a_run_and_its_loader_processes_outlive_the_terminal(
     # A shell tells the whole group, loader processes too.
     os.killpg(process.pid, signal.SIGHUP)
     terminal.hang_up()
-    assert process.wait(60) == 129
+    assert process.wait(150) == 129
     size = (run / "steps.f64").stat().st_size
     wait_until(lambda: (run / "steps.f64").stat().st_size > size + 1024, "more steps")
     assert os.getsid(trainer) == trainer
@@ -312,7 +312,7 @@ def test_detaching_leaves_the_run_and_gives_the_prompt_back(terminal: PseudoTerm
     terminal.press("\x11")
     terminal.see("detach")
     terminal.press("d")
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     terminal.see(f"training goes on: tui-train attach {run.name[-4:]}")
     assert terminal.restored
     size = (run / "steps.f64").stat().st_size
@@ -352,7 +352,7 @@ def test_an_app_that_breaks_does_not_break_the_run(terminal: PseudoTerminal, tmp
     process = app(terminal, tmp_path, *LONG, script="crashing.py")
     run = the_run(tmp_path, terminal)
     trainer = read_owner(run / "run.lock")["pid"]
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     terminal.see("the app broke on purpose")
     terminal.see(f"training goes on: tui-train attach {run.name[-4:]}")
     assert terminal.restored
@@ -380,7 +380,7 @@ def test_what_no_field_could_show_is_said_instead_of_opening_the_app(
     words: str, code: int, says: str, terminal: PseudoTerminal, tmp_path: Path
 ) -> None:
     process = app(terminal, tmp_path, *words.split())
-    assert process.wait(60) == code
+    assert process.wait(150) == code
     terminal.see(says)
     assert "error: " in terminal.text
     assert "\x1b" not in terminal.text
@@ -391,5 +391,5 @@ def test_a_wrong_value_is_left_to_its_field(terminal: PseudoTerminal, tmp_path: 
     process = app(terminal, tmp_path, "digits", "--lr", "fast")
     terminal.see("\x1b[?1049h")
     terminal.press("\x11")
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     assert terminal.restored

@@ -102,7 +102,7 @@ class RunsScreen(ListPage[Run]):
             Column("name / id", 18, grow=2, most=30, name="name"),
             Column("task", 7, grow=1, most=18, drop=6),
             Column("best", 16 if self._narrow else 20, grow=1, most=26, drop=4),
-            Column("epochs", 9, right=True, drop=2),
+            Column("epochs", 6, right=True, grow=1, most=11, drop=2),
             Column("time", 8, right=True, drop=7),
             Column("curve", _CURVE, drop=8),
             Column("changed", 11, grow=4, drop=5),
