@@ -40,7 +40,7 @@ def test_a_dry_run_fails_as_the_run_would() -> None:
     with pytest.raises(RuntimeError) as caught:
         check(Wrong(), PointsHparams())
     error = explain(caught.value)
-    assert "while first batch" in error.message
+    assert "in the first batch" in error.message
     assert "shapes in datasets() and model()" in error.hint
 
 
