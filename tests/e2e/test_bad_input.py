@@ -49,6 +49,8 @@ CASES = {
     "flag without value": Case("digits --lr", 2, ["--lr needs a value"]),
     "flag followed by a flag": Case("digits --lr --epochs 3", 2, ["--lr needs a value"]),
     "switch with value": Case("digits --compile=yes", 2, ["--compile takes no value"]),
+    "unknown theme": Case("digits --theme drak", 2, ["--theme drak; did you mean dark?", "light, ansi"]),
+    "unknown theme of a viewer": Case("attach --theme x", 2, ["--theme x", "themes: dark, light, ansi"]),
     "single dash": Case("digits -lr 3", 2, ["-lr", "two dashes"]),
     "text for a number": Case("digits --lr fast", 2, ['--lr: expected a number > 0, got "fast"']),
     "fraction for a whole number": Case(

@@ -36,7 +36,7 @@ def tensor_loader(samples: int, batch_size: int, **plan: Any) -> TensorLoader:
     return TensorLoader((torch.arange(samples),), BatchPlan(samples, batch_size, **plan), CPU, True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 60), st.integers(1, 20), st.booleans(), st.booleans(), st.integers(0, 5))
 def test_each_sample_comes_exactly_once_an_epoch(
     samples: int, batch_size: int, join: bool, shuffle: bool, epoch: int

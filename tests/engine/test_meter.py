@@ -32,7 +32,7 @@ def test_epoch_mean_weights_a_short_last_batch_by_its_samples() -> None:
     assert meter.means()["loss"] == pytest.approx(float(values.mean()), abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(-1e3, 1e3), st.integers(0, 9), st.booleans()), min_size=1, max_size=30),
     st.integers(1, 7),

@@ -8,20 +8,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich.style import Style
 from textual.app import App
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+def _strips(app: App[Any]) -> list[Strip]:
+    screen = app.screen
+    # The compositor draws one screen; below a dialog lies the one before it, which people see through it.
+    return screen._compositor.render_strips(screen.outer_size)
 
 
 def screen_lines(app: App[Any]) -> list[str]:
     """The lines that a person sees now, without colours."""
     width, height = app.size
-    screen = app.screen
-    # The compositor draws one screen; below a dialog lies the one before it, which people see through it.
-    strips = screen._compositor.render_strips(screen.outer_size)
-    lines = ["".join(segment.text for segment in strip) for strip in strips]
+    lines = ["".join(segment.text for segment in strip) for strip in _strips(app)]
     return [line[:width].rstrip() for line in lines[:height]]
+
+
+def screen_styles(app: App[Any]) -> list[Style]:
+    """The styles of what a person sees now."""
+    return [segment.style for strip in _strips(app) for segment in strip if segment.style is not None]
 
 
 def screen_text(app: App[Any]) -> str:

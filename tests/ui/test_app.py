@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.driving import screen_lines, screen_text, until
+from tests.ui.driving import screen_lines, screen_styles, screen_text, until
 from tests.ui.recorded import Recorder, finished
 from tui_trainer.errors import TrainerError
 from tui_trainer.ui.app import SCREENS, TrainerApp
@@ -131,6 +131,29 @@ def test_a_theme_is_remembered_and_the_command_line_wins(tmp_path: Path) -> None
         assert app_on(tmp_path, settings=Settings(path), theme="ansi").theme == "ansi"
         path.write_text("{ not json")
         assert app_on(tmp_path, settings=Settings(path)).theme == "dark"
+
+    drive(work())
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_no_color_leaves_no_colour_at_all_and_still_shows_what_is_chosen(
+    name: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def work() -> None:
+        # Not even by name: a theme is colours.
+        app = app_on(run_dir.parent, run=run_dir, theme="light")
+        async with app.run_test(size=(120, 40)) as pilot:
+            app.action_show(name)
+            await until(pilot, lambda: app.page is app.get_screen(name), name)
+            for key in ("f1", "escape", "f3"):
+                styles = screen_styles(app)
+                assert not [style for style in styles if style.color or style.bgcolor]
+                # The current tab of the top bar, the line at the cursor.
+                assert any(style.reverse for style in styles)
+                await pilot.press(key)
+                await pilot.pause()
 
     drive(work())
 

@@ -454,7 +454,7 @@ def test_space_goes_on_with_a_paused_run(tmp_path: Path) -> None:
         assert [r["action"] for r in requests(recorder.layout)] == ["unpause"]
         carry_out(recorder)
         await draw(pilot, app)
-        assert status(app).startswith("● RUNNING  went on at step 35")
+        assert status(app).startswith("● RUNNING  goes on at step 35")
 
     drive(recorder.layout.root, test)
 
@@ -482,7 +482,7 @@ def test_the_learning_rate_is_asked_for_checked_and_set(tmp_path: Path) -> None:
         assert "lr 0.0003 requested…" in status(app)
         carry_out(recorder, old={"lr": 1e-3})
         await draw(pilot, app)
-        assert "lr 0.001 → 0.0003 at step 35" in status(app)
+        assert "lr 0.001 → 0.0003 from step 36 on" in status(app)
 
     drive(recorder.layout.root, test)
 

@@ -70,7 +70,7 @@ def estimates(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     noted = Starts()
-    monkeypatch.setattr(TrainerApp, "start", lambda self, words: noted.here.append([*words]))
+    monkeypatch.setattr(TrainerApp, "start", lambda self, words, task: noted.here.append([*words]))
     monkeypatch.setattr(
         TrainerApp, "start_detached", lambda self, words, task: noted.detached.append(([*words], task))
     )

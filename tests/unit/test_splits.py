@@ -13,7 +13,7 @@ LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=80)
 SIZES = st.sampled_from([0.0, 0.05, 0.1, 0.2, 0.34, 0.5])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     labels=LABELS,
     test_size=SIZES,
@@ -40,7 +40,7 @@ def test_splits_are_complete_disjoint_and_fair(
         assert abs((classes[splits.test] == label).sum() - test_size * total) < 1 + 1e-9
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(n=st.integers(1, 300), test_size=SIZES, seed=st.integers(0, 2**32 - 1))
 def test_unlabelled_split_has_the_rounded_size(n: int, test_size: float, seed: int) -> None:
     wanted = int(test_size * n + 0.5)

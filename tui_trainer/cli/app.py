@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_trainer.cli.options import theme_named
 from tui_trainer.cli.train import check_before_app, plan, runs_own_code, sort_main
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit
@@ -53,7 +54,11 @@ def run_options(options: AppOptions, report: Report) -> int:
 
 
 def app_options(argv: Sequence[str]) -> AppOptions:
-    """The options of the app, and the words that are left for a run."""
+    """The options of the app, and the words that are left for a run.
+
+    Raises:
+        UsageError: an unknown theme.
+    """
     from tui_trainer.ui.options import AppOptions
 
     words = sort_main(argv, Hparams.specs())
@@ -62,7 +67,7 @@ def app_options(argv: Sequence[str]) -> AppOptions:
         runs_dir=Path(str(runs_dir)).expanduser() if runs_dir else default_runs_dir(),
         argv=tuple(run_words(argv)),
         start=any(words.get(name) for name in ("start", "resume", "fork")),
-        theme=str(theme) if theme else None,
+        theme=theme_named(str(theme)) if theme else None,
         ascii=bool(words.get("ascii")),
         mouse=not words.get("no_mouse"),
     )

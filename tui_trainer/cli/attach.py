@@ -7,9 +7,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tui_trainer.cli.options import theme_named
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
 from tui_trainer.errors import UsageError
 from tui_trainer.runs.index import find_run
+from tui_trainer.ui.options import THEMES
 
 if TYPE_CHECKING:
     from tui_trainer.cli.launcher import Report
@@ -26,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
         "run_word", metavar="RUN", nargs="?", default="last", help="id, its end, a name, a folder, or last"
     )
     add_runs_dir(parser)
-    parser.add_argument("--theme", metavar="NAME", help="the app's colours")
+    parser.add_argument("--theme", type=theme_named, metavar="|".join(THEMES), help="the app's colours")
     parser.add_argument("--ascii", action="store_true", help="draw the app with ASCII characters only")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     parser.set_defaults(run=_attach)

@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 from tui_trainer import __version__
 from tui_trainer.cli.commands import COMMANDS
 from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text
+from tui_trainer.config.problems import suggestion
 from tui_trainer.errors import UsageError
+from tui_trainer.ui.options import THEMES
 
 VALUED = {
     "preset": ("NAME|FILE", "start from this preset: a name (see tui-train presets) or a file"),
@@ -27,7 +29,7 @@ VALUED = {
     "run_name": ("NAME", "a human name beside the run's id"),
     "on_end": ("CMD", "run this shell command when the run has ended; TUI_TRAIN_STATUS tells it how"),
     "theme": (
-        "NAME",
+        "|".join(THEMES),
         "the app's colours; by default the ones chosen last, or what the terminal's background asks for",
     ),
 }
@@ -71,6 +73,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would have printed."""
         raise UsageError("wrong command line", message, f"{self.prog} --help")
+
+
+def theme_named(name: str) -> str:
+    """The name of a theme.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if name not in THEMES:
+        raise UsageError(
+            "unknown theme", f"--theme {name}{suggestion(name, THEMES)}", f"themes: {', '.join(THEMES)}"
+        )
+    return name
 
 
 GIVE_A_TASK = ("preset", "resume", "fork")
@@ -117,7 +132,10 @@ def build_parser(
         help="digits, tabular, images, char_lm, seq2seq, my_task.py, module:Class",
     )
     for name, (metavar, text) in VALUED.items():
-        parser.add_argument(dashed(name), dest=f"option_{name}", metavar=metavar, help=_percent(text))
+        check = theme_named if name == "theme" else str
+        parser.add_argument(
+            dashed(name), dest=f"option_{name}", type=check, metavar=metavar, help=_percent(text)
+        )
     for name, text in SWITCHES.items():
         parser.add_argument(dashed(name), dest=f"option_{name}", action="store_true", help=_percent(text))
     add_hparams(parser, specs, task, preset or {})

@@ -27,7 +27,7 @@ from tui_trainer.ui.catalogue import Catalogue
 from tui_trainer.ui.dialogs.message import ErrorDialog
 from tui_trainer.ui.dialogs.quit import QuitDialog
 from tui_trainer.ui.keys import bindings
-from tui_trainer.ui.options import PATIENCE_S, AppOptions, Leaving
+from tui_trainer.ui.options import PATIENCE_S, THEMES, AppOptions, Leaving
 from tui_trainer.ui.pace import Pace
 from tui_trainer.ui.palette import KeyCommands
 from tui_trainer.ui.run_view import RunView, last_lines
@@ -102,6 +102,8 @@ class TrainerApp(App[Leaving]):
         self._told: Training | None = None
         self._detached: list[tuple[subprocess.Popen[bytes], Path]] = []
         theme.register(self)
+        if self.no_color:
+            theme.drop_colours(self._filters)
         self._choose_theme(background)
         if options.ascii:
             self._filters.append(AsciiFilter())
@@ -118,8 +120,10 @@ class TrainerApp(App[Leaving]):
         self._tick()
 
     def _choose_theme(self, background: str | None) -> None:
-        wanted = [self.options.theme, self.settings.get("theme", ""), background, "dark"]
-        self.theme = next(name for name in wanted if name and name in self.available_themes)
+        wanted = [self.options.theme, self.settings.get("theme", ""), background, THEMES[0]]
+        if self.no_color:
+            wanted = ["ansi"]
+        self.theme = next(name for name in wanted if name in THEMES)
 
     def watch_theme(self, name: str) -> None:
         if self.is_running:
@@ -343,8 +347,7 @@ class TrainerApp(App[Leaving]):
             # A start that never trained leaves nothing to look at.
             self.view = None
         if isinstance(self.screen, QuitDialog):
-            # There is nothing to leave behind any more.
-            self.screen.dismiss(None)
+            self.screen.run_ended()
         for warning in training.warnings:
             raise_notice(self, warning)
         if training.error is not None and self._leaving is None:
@@ -369,10 +372,10 @@ class TrainerApp(App[Leaving]):
 
     def action_quit(self) -> None:  # type: ignore[override]
         """Leave; with a run that trains here, ask how."""
-        if isinstance(self.screen, QuitDialog):
-            return
         if not self.live:
             self.exit(Leaving("quit"))
+            return
+        if isinstance(self.screen, QuitDialog):
             return
         assert self.training is not None
         self.push_screen(QuitDialog(self.training, self.view), self._quit)
@@ -381,13 +384,14 @@ class TrainerApp(App[Leaving]):
         training = self.training
         if training is None or choice is None:
             return
-        if choice == "detach":
+        if not training.live:
+            # It has ended while the question was open.
+            self.exit(Leaving("quit"))
+        elif choice == "detach":
             self.exit(Leaving("detach"))
         elif choice == "kill":
             self._leaving = Leaving("quit")
             self._kill(training)
-        elif not training.live:
-            self.exit(Leaving("quit"))
         else:
             asked = "now" if choice == "stop" else "epoch_end"
             if training.run_dir is None:

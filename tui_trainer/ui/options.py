@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+THEMES = ("dark", "light", "ansi")
+"""The app's colours, by name."""
 PATIENCE_S = 3.0
 """How long a run that was killed may take to leave, before its process is ended."""
 

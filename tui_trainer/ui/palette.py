@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui_trainer.ui.keys import Key, keys_of
+from tui_trainer.ui.options import THEMES
 
 if TYPE_CHECKING:
     from tui_trainer.ui.app import TrainerApp
@@ -26,7 +27,7 @@ class KeyCommands(Provider):
                 if key.action == "command_palette" or (not key.label and key.keys.startswith("ctrl+")):
                     continue
                 yield key.help, key.display, partial(self._do, key)
-        for name in ("dark", "light", "ansi"):
+        for name in THEMES if not app.no_color else ():
             yield f"Theme: {name}.", "", partial(setattr, app, "theme", name)
 
     async def _do(self, key: Key) -> None:

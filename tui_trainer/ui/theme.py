@@ -1,11 +1,16 @@
-"""Colours: blue and orange pairs that survive colour blindness; dark, light, and the terminal's own."""
+"""Colours: blue and orange pairs that survive colour blindness; dark, light, and the terminal's own, or none."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
+from rich.segment import Segment
+from rich.style import Style
 from textual.app import App
+from textual.color import Color
+from textual.filter import LineFilter, Monochrome
 from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
@@ -41,6 +46,28 @@ LIGHT = Theme(
 
 
 def register(app: App[Any]) -> None:
-    """Make our themes known to the app: dark, light, and ansi for the terminal's own sixteen colours."""
+    """Make the themes of `options.THEMES` known to the app; ansi has the terminal's own sixteen colours."""
     for theme in (DARK, LIGHT, replace(BUILTIN_THEMES["ansi-dark"], name="ansi")):
         app.register_theme(theme)
+
+
+class Colourless(LineFilter):
+    """Draws without any colour, over the ansi theme: what lies on a colour of its own is shown reversed."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [Segment(text, _colourless(style), control) for text, style, control in segments]
+
+
+@lru_cache(1024)
+def _colourless(style: Style | None) -> Style | None:
+    if style is None:
+        return None
+    # Reversed already, a coloured ground would turn it back.
+    raised = style.bgcolor is not None and not style.bgcolor.is_default
+    return style.without_color + Style(reverse=True) if raised else style.without_color
+
+
+def drop_colours(filters: list[LineFilter]) -> None:
+    """Take the filter above in place of Textual's greys, which are colours to a terminal."""
+    filters[:] = [one for one in filters if not isinstance(one, Monochrome)]
+    filters.append(Colourless())

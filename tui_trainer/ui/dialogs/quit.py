@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -10,12 +12,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui_trainer.headless.words import one_line
+from tui_trainer.runs.state import ENDED
 from tui_trainer.ui.run_view import RunView
 from tui_trainer.ui.training import Training
 
 
 class QuitDialog(ModalScreen[str | None]):
     """Asks how to leave. Gives "detach", "stop", "epoch", "kill", or None to stay.
+
+    `q` leaves once the run has ended.
 
     Args:
         training: the run of this process.
@@ -51,9 +56,16 @@ class QuitDialog(ModalScreen[str | None]):
             ("esc", "stay"),
         ]
         with Vertical(classes="dialog"):
-            yield Static(Text(f"A run is training{where}"), classes="dialog--title")
-            text = Text("\n").join(Text.assemble((f"{key:>4}  ", "bold"), line) for key, line in lines)
-            yield Static(text, id="choices")
+            yield Static(Text(f"A run is training{where}"), id="title", classes="dialog--title")
+            yield Static(_choices(lines), id="choices")
+
+    def run_ended(self) -> None:
+        """The run has ended while this was asked: leaving needs no decision any more, any key of it leaves."""
+        view = self._own_view()
+        status = view.state.status if view is not None else ""
+        what = status if status in ENDED else "over"
+        self.query_one("#title", Static).update(f"The run is {what} now")
+        self.query_one("#choices", Static).update(_choices([("q", "leave"), ("esc", "stay")]))
 
     def _own_view(self) -> RunView | None:
         """The run of this process, once it has a record."""
@@ -65,3 +77,7 @@ class QuitDialog(ModalScreen[str | None]):
         view = RunView(run_dir)
         view.refresh()
         return view
+
+
+def _choices(lines: Sequence[tuple[str, str]]) -> Text:
+    return Text("\n").join(Text.assemble((f"{key:>4}  ", "bold"), line) for key, line in lines)

@@ -23,6 +23,7 @@ class KeyBar(Widget):
     KeyBar { dock: bottom; height: 1; background: $panel; color: $foreground; }
     KeyBar > .keybar--key { color: $primary; text-style: bold; }
     KeyBar > .keybar--off { color: $foreground 40%; }
+    KeyBar:ansi > .keybar--off { text-style: dim; }
     """
     COMPONENT_CLASSES = {"keybar--key", "keybar--off"}
     ALLOW_SELECT = False

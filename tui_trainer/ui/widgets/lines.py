@@ -37,6 +37,7 @@ class Lines(Widget):
     Lines > .lines--bad { color: $error; text-style: bold; }
     Lines > .lines--accent { color: $primary; }
     Lines > .lines--head { color: $foreground 60%; text-style: bold; }
+    Lines:ansi > .lines--dim { text-style: dim; }
     Lines > .lines--current { color: $primary; text-style: bold reverse; }
     """
     ALLOW_SELECT = False

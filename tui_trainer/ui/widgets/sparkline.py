@@ -22,8 +22,14 @@ def sparkline(values: Sequence[float], width: int) -> str:
     points = [_mean(values[begin:end]) for begin, end in pairwise(edges)]
     known = [point for point in points if not math.isnan(point)]
     low, high = min(known, default=0.0), max(known, default=0.0)
-    scale = (len(_BLOCKS) - 1) / (high - low) if 0 < high - low < math.inf else 0.0
-    return "".join(_GAP if math.isnan(point) else _BLOCKS[round((point - low) * scale)] for point in points)
+    return "".join(_GAP if math.isnan(point) else _BLOCKS[_height(point, low, high)] for point in points)
+
+
+def _height(point: float, low: float, high: float) -> int:
+    """Index of the block for a point between `low` and `high`."""
+    # Halved: the range of huge values may be infinite. A quotient, since 1 / range may be infinite as well.
+    span = high / 2 - low / 2
+    return round((point / 2 - low / 2) / span * (len(_BLOCKS) - 1)) if span > 0 else 0
 
 
 def _mean(values: Sequence[float]) -> float:

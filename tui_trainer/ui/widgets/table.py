@@ -113,6 +113,8 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         & > .table--accent { color: $primary; }
         & > .table--dim { color: $foreground 60%; }
         & > .table--strong { text-style: bold; }
+        &:ansi > .table--dim { text-style: dim; }
+        &:ansi > .table--cursor-blurred { text-style: underline; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
