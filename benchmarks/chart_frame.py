@@ -22,6 +22,7 @@ from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import RunState
 from tui_trainer.ui.chart_data import ChartData, Line
 from tui_trainer.ui.charts import chart_data
+from tui_trainer.ui.measured import Measured
 from tui_trainer.ui.series import StepSeries
 from tui_trainer.ui.widgets.chart import Chart
 from tui_trainer.ui.widgets.raster import MARKERS
@@ -84,7 +85,7 @@ async def main() -> None:
         first = raw_lines(values[:POINTS])
         series = StepSeries(Recorded(Path()))
         series.append(values[:POINTS])
-        view = SimpleNamespace(state=RunState(monitor="test/loss"), series=series)
+        view = SimpleNamespace(state=RunState(monitor="test/loss"), series=series, measured=Measured())
         print(f"chart at {WIDTH}×{HEIGHT}, 2 × {POINTS:,} points, median ms of {FRAMES} frames")
         print(f"{'marker':<10}{'first draw':>12}{'after an append':>18}")
 

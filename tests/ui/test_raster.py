@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tui_trainer.ui.widgets.raster import MARKERS, MarkerName, Points, extents, rasterize
+from tui_trainer.ui.widgets.raster import (
+    MARKERS,
+    MarkerName,
+    Points,
+    column_means,
+    extents,
+    rasterize,
+)
 from tui_trainer.ui.widgets.scale import Scale, spread
 from tui_trainer.ui.widgets.smoothing import smooth
 
@@ -95,6 +104,21 @@ def test_a_point_without_a_mean_is_drawn_but_not_joined() -> None:
     lit = dots(points, 11, 11)
     assert np.flatnonzero(lit.any(axis=0)).tolist() == [0, 5, 10]
     assert np.flatnonzero(lit[:, 5]).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@given(st.lists(st.one_of(st.floats(-1e300, 1e300), st.just(float("nan"))), max_size=80), st.integers(1, 40))
+def test_the_mean_of_each_column_of_dots_is_that_of_its_finite_points(
+    values: list[float], columns: int
+) -> None:
+    x = np.sort(np.random.default_rng(len(values)).random(len(values)))
+    places, means = column_means(x, np.array(values, np.float64), columns)
+    groups: dict[float, list[float]] = {}
+    for place, value in zip(x, values, strict=True):
+        groups.setdefault(float(np.rint(place * max(1, columns - 1))), []).append(value)
+    known = [[value for value in group if math.isfinite(value)] for group in groups.values()]
+    expected = [math.fsum(value / len(group) for value in group) if group else math.nan for group in known]
+    assert means == pytest.approx(expected, nan_ok=True)
+    assert places * max(1, columns - 1) == pytest.approx(list(groups))
 
 
 def test_a_line_between_points_outside_crosses_the_canvas() -> None:

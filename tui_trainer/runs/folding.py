@@ -203,18 +203,22 @@ class Builder:
 
     def _measured(self, metrics: Mapping[str, float], epoch: int) -> None:
         self._metrics.update(metrics)
-        directions = self._values["directions"]
         for metric, value in metrics.items():
-            old = self._bests.get(metric)
-            direction = directions.get(metric) or better_direction(metric)
-            if old is None or is_better(value, old.value, direction):
-                self._bests[metric] = Best(metric, value, epoch)
+            self._keep_best(Best(metric, value, epoch))
+
+    def _keep_best(self, best: Best) -> None:
+        old = self._bests.get(best.metric)
+        direction = self._values["directions"].get(best.metric) or better_direction(best.metric)
+        if old is None or is_better(best.value, old.value, direction):
+            self._bests[best.metric] = best
 
     def _take_best(self, event: Event) -> None:
         best = event.get("best")
         if isinstance(best, Mapping) and isinstance(best.get("metric"), str):
-            epoch = _count(best.get("epoch")) or 0
-            self._values["best"] = Best(best["metric"], as_number(best.get("value")), epoch)
+            metric, epoch = best["metric"], _count(best.get("epoch")) or 0
+            self._values["best"] = Best(metric, as_number(best.get("value")), epoch)
+            # A fork goes on with the best of its parent, whose evaluations are not in this record.
+            self._keep_best(self._values["best"])
             self._values["monitor"] = self._values["monitor"] or best["metric"]
         else:
             self._values["best"] = self._bests.get(self._values["monitor"], self._values["best"])

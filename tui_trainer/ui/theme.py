@@ -1,4 +1,4 @@
-"""Colours: blue and orange pairs that survive colour blindness; dark, light, and the terminal's own, or none."""
+"""Colours: blue and orange pairs that survive colour blindness; dark, light, the terminal's own, or none."""
 
 from __future__ import annotations
 

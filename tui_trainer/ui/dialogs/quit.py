@@ -60,7 +60,7 @@ class QuitDialog(ModalScreen[str | None]):
             yield Static(_choices(lines), id="choices")
 
     def run_ended(self) -> None:
-        """The run has ended while this was asked: leaving needs no decision any more, any key of it leaves."""
+        """The run has ended while this was asked: there is no more to decide, each of the keys leaves."""
         view = self._own_view()
         status = view.state.status if view is not None else ""
         what = status if status in ENDED else "over"

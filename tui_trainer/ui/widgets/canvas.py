@@ -10,7 +10,7 @@ import numpy as np
 from tui_trainer.ui.ascii import to_ascii
 from tui_trainer.ui.chart_data import Floats, Line
 from tui_trainer.ui.widgets.axes import place_columns, place_rows
-from tui_trainer.ui.widgets.raster import MARKERS, MarkerName, Points, rasterize
+from tui_trainer.ui.widgets.raster import MARKERS, MarkerName, Points, column_means, rasterize
 from tui_trainer.ui.widgets.scale import Scale, cell, cells
 from tui_trainer.ui.widgets.smoothing import smooth
 
@@ -70,16 +70,16 @@ class Canvas:
         signs: list[tuple[str, Floats, Floats, bool]] = []
         for line in sorted(lines, key=_layer):
             places = x.fraction(line.x)
-            raw = _on_scale(line, places, y)
-            smoothed = smoothing > 0 and not line.sparse
-            points.append(replace(raw, behind=True) if smoothed else raw)
-            roles.append(f"{line.role}-raw" if smoothed else line.role)
-            if smoothed:
-                mean = y.fraction(smooth(line.mean, smoothing))
-                raw = Points(places, mean, mean, mean)
-                points.append(raw)
-                roles.append(line.role)
-            signs.append((line.role, raw.x, raw.mean, line.sparse))
+            through = _on_scale(line, places, y)
+            if not line.sparse:
+                # The range of a noisy curve hides where it runs: that lies over it, and the range is dim.
+                points.append(replace(through, behind=smoothing > 0))
+                roles.append(f"{line.role}-raw")
+                values = smooth(line.mean, smoothing) if smoothing > 0 else line.mean
+                through = _line(places, values, y, self._columns * self.across)
+            points.append(through)
+            roles.append(line.role)
+            signs.append((line.role, through.x, through.mean, line.sparse))
         raster = rasterize(points, self._columns, self._rows, self._marker)
         self.glyphs[: self._rows, self._left :] = raster.glyphs
         of_curve = np.array([*(_INDEX[role] for role in roles), 0], np.int16)
@@ -176,6 +176,13 @@ def _layer(line: Line) -> int:
     if line.role == "baseline":
         return 1 if line.sparse else -1
     return 2 if line.sparse else 0
+
+
+def _line(places: Floats, values: Floats, y: Scale, dots: int) -> Points:
+    """A curve through the means of the points in each column of dots."""
+    at, means = column_means(places, values, dots)
+    heights = y.fraction(means)
+    return Points(at, heights, heights, heights)
 
 
 def _on_scale(line: Line, places: Floats, y: Scale) -> Points:

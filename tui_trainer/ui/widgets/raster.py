@@ -157,6 +157,28 @@ def extents(curve: Points, columns: int, rows: int) -> tuple[Floats, Floats]:
     return top, bottom
 
 
+def column_means(x: Floats, values: Floats, columns: int) -> tuple[Floats, Floats]:
+    """One point for each column of dots: the mean of its points, NaN where none of them is finite.
+
+    Args:
+        x: 0 at the left of the canvas, 1 at its right; never falling.
+        values: of the same shape.
+        columns: of the canvas.
+    """
+    last = max(1, columns - 1)
+    column = np.rint(x * last)
+    starts = _starts(column)
+    if not len(starts):
+        return column, column
+    known = np.isfinite(values)
+    with np.errstate(all="ignore"):
+        counts = np.add.reduceat(known, starts, dtype=np.int64)
+        # Divided first: the sum of huge values may be infinite.
+        shares = np.where(known, values, 0.0) / np.repeat(counts, np.diff(np.append(starts, len(column))))
+        means = np.where(counts > 0, np.add.reduceat(shares, starts), np.nan)
+    return column[starts] / last, means
+
+
 def _starts(column: Floats) -> NDArray[np.intp]:
     """Where each run of equal columns begins."""
     new = np.empty(len(column), bool)
