@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ from tui_trainer.ui.dialogs.message import ErrorDialog
 from tui_trainer.ui.dialogs.quit import QuitDialog
 from tui_trainer.ui.keys import bindings
 from tui_trainer.ui.options import PATIENCE_S, THEMES, AppOptions, Leaving
-from tui_trainer.ui.pace import Pace
+from tui_trainer.ui.pace import BUSY_S, Pace
 from tui_trainer.ui.palette import KeyCommands
 from tui_trainer.ui.run_view import RunView, last_lines
 from tui_trainer.ui.screens.checkpoints import CheckpointsScreen
@@ -98,6 +99,7 @@ class TrainerApp(App[Leaving]):
         self._make_plan = make_plan
         self._announcer = Announcer(self.settings)
         self._timer: Timer | None = None
+        self._due = 0.0
         self._leaving: Leaving | None = None
         self._told: Training | None = None
         self._detached: list[tuple[subprocess.Popen[bytes], Path]] = []
@@ -143,9 +145,15 @@ class TrainerApp(App[Leaving]):
 
     def _tick(self) -> None:
         self.update()
-        loading = self.view is not None and not self.view.loaded
         pause = self.pace.interval(self.live)
-        self._timer = self.set_timer(LOADING_S if loading else pause, self._tick)
+        loading = self.view is not None and not self.view.loaded
+        self._schedule(LOADING_S if loading else pause)
+
+    def _schedule(self, pause: float) -> None:
+        """Set the time of the next tick, in seconds from now. There is one at most, whoever asks for it."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer, self._due = self.set_timer(pause, self._tick), time.monotonic() + pause
 
     def update(self) -> None:
         """Read what is new and draw it."""
@@ -193,11 +201,9 @@ class TrainerApp(App[Leaving]):
     def _hurry(self) -> None:
         """A key was used: draw fast for a while."""
         self.pace.key_used()
-        if self._timer is not None:
-            self._timer.stop()
-            loading = self.view is not None and not self.view.loaded
-        pause = self.pace.interval(self.live)
-        self._timer = self.set_timer(LOADING_S if loading else pause, self._tick)
+        # A key that is held down must not put the next tick off again and again.
+        if self._due - time.monotonic() > BUSY_S:
+            self._schedule(BUSY_S)
 
     async def _carried_out(self, key: str) -> bool:
         """Carry out what a key is bound to, unless it goes to a widget that takes text.
