@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
@@ -19,7 +20,7 @@ from tui_trainer.ui.app import SCREENS, TrainerApp
 from tui_trainer.ui.ascii import to_ascii
 from tui_trainer.ui.keys import KEYS, PLACES, keys_of
 from tui_trainer.ui.options import AppOptions
-from tui_trainer.ui.pace import BUSY_S, FASTEST_S, SLOWEST_S, Pace
+from tui_trainer.ui.pace import BUSY_S, FASTEST_S, SHARE_BESIDE_TRAINING, SLOWEST_S, Pace
 from tui_trainer.ui.screens.compare import CompareScreen
 from tui_trainer.ui.settings import Settings
 
@@ -176,7 +177,7 @@ def test_frames_come_slower_when_they_cost_more_and_fast_while_keys_are_used() -
         spent += 0.020
         costly = pace.interval(beside_training=True)
     assert cheap == FASTEST_S
-    assert costly == pytest.approx(1.0, rel=0.05)
+    assert costly == pytest.approx(0.020 / SHARE_BESIDE_TRAINING, rel=0.05)
     assert pace.interval(beside_training=False) == FASTEST_S
     for _ in range(20):
         spent += 1.0
@@ -186,6 +187,43 @@ def test_frames_come_slower_when_they_cost_more_and_fast_while_keys_are_used() -
     assert pace.interval(beside_training=True) == BUSY_S
     now += 10.0
     assert pace.interval(beside_training=True) > BUSY_S
+
+
+def test_there_is_one_next_tick_however_keys_and_timers_interleave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[float] = []
+
+    class Waits:
+        def __init__(self, pause: float) -> None:
+            self.pause = pause
+            waiting.append(pause)
+
+        def stop(self) -> None:
+            waiting.remove(self.pause)
+
+    async def work() -> None:
+        app = app_on(tmp_path)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert app._timer is not None
+            app._timer.stop()
+            monkeypatch.setattr(app, "_timer", None)
+            monkeypatch.setattr(app, "set_timer", lambda pause, callback: Waits(pause))
+            app._schedule(10.0)
+            app._hurry()
+            assert waiting == [BUSY_S]
+            # Held down, a key does not put it off.
+            app._hurry()
+            assert waiting == [BUSY_S]
+            # A timer has fired and its tick waits in the queue when a key comes.
+            app._due = time.monotonic() + 10.0
+            app._hurry()
+            app._tick()
+            assert len(waiting) == 1
+            app._timer = None
+
+    drive(work())
 
 
 def test_an_error_dialog_shows_title_message_hint_and_log_and_the_app_goes_on(tmp_path: Path) -> None:

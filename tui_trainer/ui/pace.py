@@ -11,7 +11,7 @@ BUSY_S = 0.2
 """Between two frames while keys are being used."""
 SLOWEST_S = 2.0
 BUSY_FOR_S = 2.0
-SHARE_BESIDE_TRAINING = 0.02
+SHARE_BESIDE_TRAINING = 0.015
 """Of the time that drawing may take where the training loop shares the interpreter with it."""
 SHARE_ALONE = 0.1
 
