@@ -120,6 +120,16 @@ def first_paint(runs: Path) -> float:
 def in_the_app(runs: Path, seconds: float, size: tuple[int, int]) -> dict[str, float]:
     screen = Screen([*TRAIN, "--start"], runs, *size)
     screen.read(30, until=b"RUNNING")
+    trainer = screen.trainer()
+    try:
+        return measured(screen, trainer, runs, seconds)
+    finally:
+        # Detached, it would go on for hours.
+        trainer.kill()
+        os.close(screen.master)
+
+
+def measured(screen: Screen, trainer: psutil.Process, runs: Path, seconds: float) -> dict[str, float]:
     screen.read(5)
     delays = []
     for shown in (b"smooth 0.6", b"smooth 0.9", b"") * 10:
@@ -131,7 +141,6 @@ def in_the_app(runs: Path, seconds: float, size: tuple[int, int]) -> dict[str, f
             delays.append(time.perf_counter() - begin)
     # Until the app draws at its own pace again.
     screen.read(5)
-    trainer = screen.trainer()
     before = ui_seconds(trainer)
     quiet = len(screen.read(seconds))
     share = (ui_seconds(trainer) - before) / seconds
@@ -145,8 +154,6 @@ def in_the_app(runs: Path, seconds: float, size: tuple[int, int]) -> dict[str, f
     screen.process.wait(20)
     time.sleep(1 + seconds)
     alone = step_rate(newest(runs), seconds)
-    trainer.kill()
-    os.close(screen.master)
     return {
         "ratio": rate / alone,
         "steps_per_s": rate,

@@ -363,6 +363,9 @@ def test_the_form_is_saved_as_a_preset_that_is_valid(capsys: pytest.CaptureFixtu
             lambda: driver.form.words == ["--preset", "night"] and driver.form.meaning, "the preset"
         )
         assert "▸night" in driver.text
+        field = driver.page.query_one(FormView).field
+        assert field is not None
+        assert field.name == "lr", "the cursor stays where it was"
         await driver.press("escape", "ctrl+s")
         await driver.sees("Save preset: nothing is changed")
         await driver.type("night")

@@ -68,7 +68,8 @@ class FormView(FormLines, can_focus=True):
         rows, before = rows_of(self.form, self.folded, width), self._rows
         self._rows = rows
         keys = [row.key for row in rows]
-        if self._cursor not in keys:
+        # While another preset is loading there are no fields; then the cursor is where it was.
+        if keys and self._cursor not in keys:
             self._cursor = next(
                 (key for key in keys if key and key[0] == "field"), next(filter(None, keys), None)
             )
