@@ -129,6 +129,15 @@ def assert_same_run(one: Path, other: Path, tag: str) -> None:
 # ---------------------------------------------------------------- pausing
 
 
+def test_a_paused_run_that_is_to_stop_at_its_epochs_end_goes_on_until_there(tmp_path: Path) -> None:
+    with live(Points(), tmp_path) as run:
+        run.ask("pause")
+        run.ask("stop", "epoch_end")
+        result = run.result()
+    assert result.status == "stopped"
+    assert result.steps == result.epochs * events(run.root, "run_start")[0]["steps_per_epoch"]
+
+
 def test_a_paused_run_stands_still_and_its_time_does_not_count(tmp_path: Path) -> None:
     with live(Points(), tmp_path) as run:
         paused = run.ask("pause")

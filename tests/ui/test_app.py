@@ -310,7 +310,7 @@ def test_keys_that_come_in_one_burst_keep_their_order() -> None:
 
 
 def test_after_a_cuda_error_the_next_run_starts_in_the_background_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Plan:
         warnings = ()
@@ -318,29 +318,28 @@ def test_after_a_cuda_error_the_next_run_starts_in_the_background_and_says_why(
         def run(self, **options: Any) -> Any:
             raise RuntimeError("CUDA error: device-side assert triggered")
 
-    started: list[tuple[list[str], Path]] = []
+    started: list[list[str]] = []
 
-    class Process:
-        def poll(self) -> None:
-            return None
+    async def output_of(words: list[str], timeout: float, outlives: bool) -> str:
+        started.append(words)
+        assert outlives
+        return f"{run_dir}\n"
 
-    def start_detached(words: list[str], run_dir: Path) -> Process:
-        started.append((words, run_dir))
-        return Process()
-
-    monkeypatch.setattr("tui_trainer.ui.app.start_detached", start_detached)
+    monkeypatch.setattr("tui_trainer.ui.app.output_of", output_of)
 
     async def work() -> None:
         app = TrainerApp(AppOptions(runs_dir=tmp_path), lambda words: Plan())
         async with app.run_test(size=(100, 30), notifications=True) as pilot:
-            app.start(["digits"], "digits")
+            app.start(["digits"])
             await until(pilot, lambda: "esc close" in screen_text(app), "the dialog")
             assert "CUDA_LAUNCH_BLOCKING" in screen_text(app)
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is app.page, "the dialog to close")
-            app.start(["digits", "--lr", "1e-4"], "digits")
+            app.start(["digits", "--lr", "1e-4"])
             await until(pilot, lambda: "A CUDA error" in screen_text(app), "the reason")
-            assert [words for words, _ in started] == [["digits", "--lr", "1e-4"]]
-            assert started[0][1].parent == tmp_path
+            assert started == [["--detach", "digits", "--lr", "1e-4"]]
+            await until(
+                pilot, lambda: app.view is not None and app.view.run_dir == run_dir, "the run on Live"
+            )
 
     drive(work())

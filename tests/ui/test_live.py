@@ -21,7 +21,7 @@ from tests.ui.recorded import START, Recorder
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.app import SCREENS, TrainerApp
 from tui_trainer.ui.dialogs.quit import QuitDialog
-from tui_trainer.ui.options import AppOptions
+from tui_trainer.ui.options import AppOptions, Leaving
 from tui_trainer.ui.run_view import RunView
 from tui_trainer.ui.screens.live import LiveScreen
 from tui_trainer.ui.settings import Settings
@@ -655,13 +655,19 @@ def test_a_log_that_is_not_seen_may_begin_anew(tmp_path: Path) -> None:
     drive(recorder.layout.root, test)
 
 
+class Trains(Training):
+    """A run that seems to train in this process."""
+
+    live = True  # type: ignore[assignment]
+
+
 def test_leaving_speaks_of_the_run_that_trains_here_whatever_live_shows(tmp_path: Path) -> None:
     here = a_run(tmp_path, epochs=2)
     other = Recorder(tmp_path / "20261123-041415-digits-0a77", {"epochs": 5}).start()
     other.end_epoch()
 
     async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
-        training = Training([], no_plan)
+        training = Trains([], no_plan)
         training.run_dir = here.layout.root
         app.push_screen(QuitDialog(training, app.view))
         text = await draw(pilot, app)
@@ -669,6 +675,40 @@ def test_leaving_speaks_of_the_run_that_trains_here_whatever_live_shows(tmp_path
         assert "nothing since model_2.pt is kept" in text
 
     drive(other.layout.root, test)
+
+
+def test_a_run_that_ends_before_or_behind_the_question_leaves_nothing_to_decide(tmp_path: Path) -> None:
+    recorder = a_run(tmp_path, epochs=2)
+    recorder.end("finished")
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        training = Training([], no_plan)
+        training.run_dir = recorder.layout.root
+        app.training = training
+        app.push_screen(QuitDialog(training, app.view), app._quit)
+        # The dialog is on top, its widgets are not there yet.
+        app.update()
+        await until(pilot, lambda: "The run is finished now" in screen_text(app), "the news")
+        await pilot.press("s")
+        await until(pilot, lambda: app.return_value is not None, "the app to leave")
+
+    drive(recorder.layout.root, test)
+
+
+def test_to_stay_takes_back_a_wish_to_leave_later(tmp_path: Path) -> None:
+    recorder = a_run(tmp_path)
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        app.training = Training([], no_plan)
+        app._leaving = Leaving("quit")
+        app._quit(None)
+        assert app._leaving is None
+        app._leaving = Leaving("signal", "SIGTERM")
+        app._quit(None)
+        assert app._leaving is not None
+        app._leaving = None
+
+    drive(recorder.layout.root, test)
 
 
 def test_a_learning_rate_is_not_sent_to_a_run_that_came_up_behind_the_question(tmp_path: Path) -> None:

@@ -262,6 +262,16 @@ def test_a_request_is_told_at_once_then_explained_then_done() -> None:
     assert news(asked, state) == ""
 
 
+def test_a_request_that_was_done_before_its_sender_noted_it_is_not_open_for_ever() -> None:
+    asked = Asked(Clock())
+    state = a_state(status="paused", controls=(done("pause"),))
+    assert news(asked, a_state()) == ""
+    assert news(asked, state) == "paused at step 1,234"
+    asked.add(a_request("pause"))
+    assert news(asked, state) == "paused at step 1,234"
+    assert not asked.pausing(a_state())
+
+
 def test_what_somebody_else_asks_for_is_told_too() -> None:
     asked = Asked(Clock())
     assert news(asked, a_state()) == ""

@@ -40,7 +40,7 @@ class Starts:
 
     def __init__(self) -> None:
         self.here: list[list[str]] = []
-        self.detached: list[tuple[list[str], str]] = []
+        self.detached: list[list[str]] = []
 
 
 @pytest.fixture(autouse=True)
@@ -70,10 +70,8 @@ def estimates(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     noted = Starts()
-    monkeypatch.setattr(TrainerApp, "start", lambda self, words, task: noted.here.append([*words]))
-    monkeypatch.setattr(
-        TrainerApp, "start_detached", lambda self, words, task: noted.detached.append(([*words], task))
-    )
+    monkeypatch.setattr(TrainerApp, "start", lambda self, words: noted.here.append([*words]))
+    monkeypatch.setattr(TrainerApp, "start_detached", lambda self, words: noted.detached.append([*words]))
     return noted
 
 
@@ -135,10 +133,11 @@ def drive(
     *argv: str,
     size: tuple[int, int] = (100, 40),
     settings: Settings | None = None,
+    runs_dir: str = "runs",
 ) -> None:
     async def run() -> None:
         app = TrainerApp(
-            AppOptions(Path("runs"), argv=argv), lambda words: pytest.fail("nothing starts"), settings
+            AppOptions(Path(runs_dir), argv=argv), lambda words: pytest.fail("nothing starts"), settings
         )
         async with app.run_test(size=size) as pilot:
             driver = Driver(pilot, app)
@@ -173,10 +172,22 @@ def test_a_changed_field_is_marked_counted_and_starts_as_its_command_line(starts
         assert plan(starts.here[0]).hparams.lr == 3e-4
         await driver.press("escape", "D")
         await driver.until(lambda: starts.detached, "the start in the background")
-        assert starts.detached == [(["--preset", "digits", "--lr", "3e-4"], "digits")]
+        assert starts.detached == [["--preset", "digits", "--lr", "3e-4"]]
         assert driver.form.text("lr") == "3e-4", "starting leaves the form as it is"
 
     drive(work)
+
+
+def test_runs_go_where_the_app_was_told_to_look_for_them_whatever_is_loaded(tmp_path: Path) -> None:
+    async def work(driver: Driver) -> None:
+        where = ["--runs-dir", "elsewhere"]
+        assert driver.form.words == ["--preset", "digits-cnn", *where]
+        await driver.press("down", "enter")
+        await driver.until(lambda: driver.form.words == ["--preset", "digits", *where], "digits")
+        assert "$ tui-train --preset digits --runs-dir elsewhere" in driver.text
+        assert plan(driver.form.words).order.runs_dir == Path("elsewhere")
+
+    drive(work, "--preset", "digits-cnn", runs_dir="elsewhere")
 
 
 def test_letters_typed_into_a_field_are_text_and_start_nothing(starts: Starts) -> None:

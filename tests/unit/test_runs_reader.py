@@ -220,3 +220,9 @@ def test_a_long_record_is_read_piece_by_piece_and_its_state_is_the_same_in_the_e
         state, calls = slow.refresh(), calls + 1
     assert calls > 10
     assert state == RunFollower(layout.root).refresh()
+    gone = RunFollower(layout.root, most=1000)
+    gone.refresh()
+    assert gone.behind
+    layout.events.unlink()
+    gone.refresh()
+    assert not gone.behind, "of a run that was deleted nothing is left to be read"

@@ -193,6 +193,18 @@ def test_a_request_to_stop_shows_until_the_end() -> None:
     assert fold(state, {"event": "run_resume", "epoch": 0, "step": 0}).stopping == ""
 
 
+def test_a_paused_run_that_is_to_stop_at_its_epochs_end_goes_on_until_there() -> None:
+    pause = {"event": "control", "action": "pause", "step": 3}
+    stop = {"event": "control", "action": "stop", "value": "epoch_end", "step": 3}
+    state = fold_all(RunState(), [START, {"event": "epoch_start", "epoch": 1, "step": 0}, pause, stop])
+    assert (state.status, state.stopping) == ("running", "epoch_end")
+
+
+def test_a_count_that_is_none_is_left_out() -> None:
+    state = fold_all(RunState(), [START, epoch_end(1, 0.5), epoch_end(2, 0.5, step=10**400)])
+    assert (state.step, state.epoch) == (23, 2)
+
+
 def test_a_refused_request_changes_nothing_and_is_kept() -> None:
     state = fold_all(RunState(), [START, {"event": "epoch_start", "epoch": 1}])
     state = fold(state, {"event": "control", "action": "pause", "step": 7, "error": "why"})

@@ -76,7 +76,7 @@ def _files_of(folder: Path) -> Iterator[Path]:
         return
     for name in names:
         path = folder / name
-        if path.suffix.lower() in SUFFIXES and not name.startswith(".") and path.is_file():
+        if path.suffix.lower() in SUFFIXES and not name.startswith(".") and os.path.isfile(path):
             yield path
 
 

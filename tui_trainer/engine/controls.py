@@ -158,6 +158,8 @@ class Controls:
             return {"elapsed": run.elapsed()}
         if action == "stop":
             if value == "epoch_end":
+                # The epoch has to come to its end.
+                self._paused = False
                 self.stop_reason = f"{by_request(request)}, at the end of epoch {run.epoch_in_training}"
             # To stop at once was heard when the request arrived.
             return {}

@@ -16,6 +16,8 @@ Event = Mapping[str, Any]
 
 STARTS_WITH = "importing torch"
 """The phase that every process of a run begins with."""
+_LARGEST = 2**63
+"""Beyond this a number counts nothing, and arithmetic with fractions fails."""
 _ALERTS, _CONTROLS, _LOGS, _EVALUATIONS = 200, 100, 500, 2000
 _COUNTS = (
     "epochs",
@@ -239,7 +241,11 @@ class Builder:
         elif action in ("unpause", "resume"):
             values["status"] = "running"
         elif action == "stop" and values["stopping"] != "now":
-            values["stopping"] = "epoch_end" if event.get("value") == "epoch_end" else "now"
+            at_the_end = event.get("value") == "epoch_end"
+            values["stopping"] = "epoch_end" if at_the_end else "now"
+            if at_the_end and values["status"] == "paused":
+                # It goes on to the end of its epoch.
+                values["status"] = "running"
 
     def _system(self, event: Event) -> None:
         self._values["system"] = event
@@ -294,10 +300,10 @@ def _metrics(event: Event) -> dict[str, float]:
 
 
 def _count(value: Any) -> int | None:
-    """A whole number that was recorded as one; None for anything else."""
+    """A whole number that was recorded as one and can be a count; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if not isinstance(value, float) or math.isfinite(value) else None
+    return int(value) if -_LARGEST < value < _LARGEST else None
 
 
 def _time(event: Event) -> float | None:

@@ -109,6 +109,7 @@ class RunReader:
                     data += file.read()
                 self.behind = self._offset + len(data) < facts.st_size
         except OSError:
+            self.behind = False
             return []
         end = data.rfind(b"\n") + 1
         if end:

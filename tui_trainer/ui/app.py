@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,11 +16,10 @@ from textual.binding import Binding
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_trainer.engine.detached import start_detached
-from tui_trainer.errors import Exit, FileError, TrainerError
+from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs import control
-from tui_trainer.runs.layout import RunLayout, create_run_dir
+from tui_trainer.runs.layout import RunLayout, default_runs_dir
 from tui_trainer.runs.state import ACTIVE
 from tui_trainer.ui import replies, theme
 from tui_trainer.ui.announce import Announcer
@@ -27,11 +27,12 @@ from tui_trainer.ui.ascii import AsciiFilter
 from tui_trainer.ui.catalogue import Catalogue
 from tui_trainer.ui.dialogs.message import ErrorDialog
 from tui_trainer.ui.dialogs.quit import QuitDialog
+from tui_trainer.ui.form.child import output_of
 from tui_trainer.ui.keys import bindings
 from tui_trainer.ui.options import PATIENCE_S, THEMES, AppOptions, Leaving
 from tui_trainer.ui.pace import BUSY_S, Pace
 from tui_trainer.ui.palette import KeyCommands
-from tui_trainer.ui.run_view import RunView, last_lines
+from tui_trainer.ui.run_view import RunView
 from tui_trainer.ui.screens.checkpoints import CheckpointsScreen
 from tui_trainer.ui.screens.help import HelpScreen
 from tui_trainer.ui.screens.live import LiveScreen
@@ -44,6 +45,8 @@ from tui_trainer.ui.training import PlanLike, Training
 from tui_trainer.ui.widgets.form import FormView
 from tui_trainer.ui.widgets.topbar import TopBar
 
+DETACH_S = 300.0
+"""For a start in the background, which imports the task."""
 LOADING_S = 0.02
 """Between two pieces of a long record that is being read."""
 
@@ -102,7 +105,6 @@ class TrainerApp(App[Leaving]):
         self._due = 0.0
         self._leaving: Leaving | None = None
         self._told: Training | None = None
-        self._detached: list[tuple[subprocess.Popen[bytes], Path]] = []
         theme.register(self)
         if self.no_color:
             theme.drop_colours(self._filters)
@@ -159,7 +161,6 @@ class TrainerApp(App[Leaving]):
         """Read what is new and draw it."""
         if self.training is not None:
             self._follow_training(self.training)
-        self._follow_detached()
         if self.view is not None:
             self.view.refresh()
         if self.baseline is not None and not self.baseline.loaded:
@@ -263,21 +264,20 @@ class TrainerApp(App[Leaving]):
         screen.load(run_dir)
         self.action_show("checkpoints")
 
-    def start(self, words: list[str], task: str = "run") -> None:
-        """Train in this process what a command line says, and show it on Live.
-
-        Args:
-            words: of the command line.
-            task: its task's name, where a new run directory has to be named here.
-        """
+    def start(self, words: list[str]) -> None:
+        """Train in this process what a command line says, and show it on Live."""
         if self.training is not None and self.training.device_lost:
             raise_notice(
                 self, "A CUDA error has made the GPU unusable here: this run starts in the background."
             )
-            self.start_detached(words, task)
+            self.start_detached(words)
             return
         if self.live:
-            raise_notice(self, "A run is training here already: D starts this one in the background.")
+            raise_notice(
+                self,
+                "A run is training here already. D on Setup starts one in the background,"
+                f" as in a shell: {' '.join(['tui-train --detach', *map(shlex.quote, words)])}",
+            )
             return
         if self.view is not None and self.view.state.status in ACTIVE:
             raise_notice(self, f"{self.view.short_id} goes on training in its own process, beside this one.")
@@ -288,31 +288,31 @@ class TrainerApp(App[Leaving]):
         if self.screen is not self.get_screen("live"):
             self.action_show("live")
 
-    def start_detached(self, words: list[str], task: str) -> None:
-        """Train in the background what a command line says."""
-        try:
-            at = words.index("--resume") + 1 if "--resume" in words else None
-            root = Path(words[at]) if at is not None else create_run_dir(self.options.runs_dir, task).root
-            self._detached.append((start_detached(words, root), root))
-        except OSError as error:
-            message = f"{error.filename or self.options.runs_dir}: {error.strerror}"
-            hint = "--runs-dir DIR chooses another folder for runs"
-            self.show_error(FileError("can't start in the background", message, hint))
-            return
-        self.notify(f"started in the background: {root.name}", markup=False)
-        if not self.live:
-            self.open_run(root)
+    def start_detached(self, words: list[str]) -> None:
+        """Train in the background what a command line says, as `tui-train --detach` does."""
+        self.notify("starting in the background …", timeout=3)
+        self.run_worker(self._start_detached(words))
 
-    def _follow_detached(self) -> None:
-        """Say so when a run that was started in the background has failed."""
-        for process, root in list(self._detached):
-            code = process.poll()
-            if code is None:
-                continue
-            self._detached.remove((process, root))
-            if code not in (Exit.OK, Exit.SIGINT, Exit.SIGTERM):
-                log = RunLayout(root).console_log
-                self.show_error(TrainerError(f"{root.name} failed", last_lines(log)), log)
+    async def _start_detached(self, words: list[str]) -> None:
+        try:
+            # What it starts goes on when the app is closed, and so does the start.
+            printed = await output_of(["--detach", *words], DETACH_S, outlives=True)
+        except TrainerError as error:
+            self.show_error(error)
+            return
+        root = printed.strip().rpartition("\n")[2]
+        if not root:
+            raise_notice(self, "There is nothing to do: this run is finished.")
+            return
+        self.notify(f"started in the background: {Path(root).name}", markup=False)
+        if not self.live:
+            self.open_run(Path(root))
+
+    @property
+    def where(self) -> list[str]:
+        """The words that name the runs folder, where it is not the one that every command takes."""
+        runs_dir = self.options.runs_dir
+        return [] if runs_dir == default_runs_dir() else ["--runs-dir", str(runs_dir)]
 
     def set_baseline(self, run_dir: Path | None) -> None:
         """Draw a run dim behind the one on Live; None for no run."""
@@ -349,10 +349,10 @@ class TrainerApp(App[Leaving]):
         if training.live or self._told is training:
             return
         self._told = training
-        if self.view is not None and not self.view.layout.run_json.is_file():
+        if self.view is not None and not os.path.isfile(self.view.layout.run_json):
             # A start that never trained leaves nothing to look at.
             self.view = None
-        if isinstance(self.screen, QuitDialog):
+        if isinstance(self.screen, QuitDialog) and self.screen.is_mounted:
             self.screen.run_ended()
         for warning in training.warnings:
             raise_notice(self, warning)
@@ -388,7 +388,12 @@ class TrainerApp(App[Leaving]):
 
     def _quit(self, choice: str | None) -> None:
         training = self.training
-        if training is None or choice is None:
+        if training is None:
+            return
+        if choice is None:
+            # To stay also takes back a wish to leave when the run has stopped; a signal was another's wish.
+            stays = self._leaving is not None and self._leaving.kind == "quit"
+            self._leaving = None if stays else self._leaving
             return
         if not training.live:
             # It has ended while the question was open.

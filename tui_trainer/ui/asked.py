@@ -34,6 +34,8 @@ class Asked:
     def add(self, request: Request) -> None:
         """A request that was sent from here."""
         self._open[request.id] = (request, self._clock())
+        # The record may have been read since the request was written, and hold what came of it.
+        self._latest, self._known = None, False
         self._outcome = None
 
     def news(self, state: RunState, waiting: Sequence[Request], remote: bool) -> Part | None:

@@ -161,7 +161,7 @@ def _close(app: TrainerApp, leaving: Leaving | None) -> int:
 
 
 def _print_closing(training: Training) -> None:
-    if training.run_dir is not None and RunLayout(training.run_dir).run_json.is_file():
+    if training.run_dir is not None and os.path.isfile(RunLayout(training.run_dir).run_json):
         print(closing_text(training.run_dir), end="")
     elif training.error is None:
         print("stopped before the first step: nothing was trained, nothing is kept")

@@ -82,11 +82,6 @@ class RunView:
         self.console_count += len(lines)
 
 
-def last_lines(path: Path, most: int = 20) -> str:
-    """The end of a text file."""
-    return "\n".join(_Tail(path).lines()[-most:])
-
-
 class _Tail:
     """The lines that are added to a text file."""
 

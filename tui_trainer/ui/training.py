@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 import threading
 import traceback
@@ -93,7 +94,7 @@ class Training:
         if self.error is not None and self.error.log is not None:
             return self.error.log
         path = RunLayout(self.run_dir).console_log if self.run_dir is not None else None
-        return path if path is not None and path.is_file() else None
+        return path if path is not None and os.path.isfile(path) else None
 
     @property
     def exit_code(self) -> int:

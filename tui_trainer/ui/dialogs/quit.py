@@ -59,6 +59,11 @@ class QuitDialog(ModalScreen[str | None]):
             yield Static(Text(f"A run is training{where}"), id="title", classes="dialog--title")
             yield Static(_choices(lines), id="choices")
 
+    def on_mount(self) -> None:
+        if not self._training.live:
+            # Between the key and this moment.
+            self.run_ended()
+
     def run_ended(self) -> None:
         """The run has ended while this was asked: there is no more to decide, each of the keys leaves."""
         view = self._own_view()

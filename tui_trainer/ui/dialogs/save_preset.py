@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -91,7 +92,7 @@ class SavePresetDialog(ModalScreen[Path | None]):
         except TrainerError as error:
             self._tell(str(error) if name else "it needs a name")
             return
-        overwrite = path.exists()
+        overwrite = os.path.exists(path)
         if overwrite and self._replacing != path:
             self._replacing = path
             self._tell(f"{near_path(path)} exists: once more replaces it")

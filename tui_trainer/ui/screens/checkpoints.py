@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from tui_trainer.runs import control
 from tui_trainer.runs.checkpoints import remove_entries, set_pinned
 from tui_trainer.runs.claim import owned
 from tui_trainer.runs.json_values import as_number
-from tui_trainer.runs.layout import RunLayout, default_runs_dir
+from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.catalogue import index_stamp
 from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog, Row, dialog_rows
 from tui_trainer.ui.dialogs.message import ConfirmDialog
@@ -286,19 +287,17 @@ class CheckpointsScreen(ListPage[Saved]):
     def _fork(self, saved: Saved) -> None:
         """Go on in a new run, so that nothing later is overwritten."""
         trainer = self.trainer
-        runs_dir = trainer.options.runs_dir
-        where = [] if runs_dir == default_runs_dir() else ["--runs-dir", str(runs_dir)]
         if not trainer.live:
             text = f"a new run goes on from {saved.file.name} of {saved.run_name}, which stays as it is"
             self.app.notify(text, markup=False)
-        trainer.start(["--fork", str(saved.file), *where])
+        trainer.start(["--fork", str(saved.file), *trainer.where])
 
     def action_load(self) -> None:
         saved = self.table.current
         if saved is None:
             return
         path = RunLayout(saved.root).parameters_file(saved.tag)
-        if path.is_file():
+        if os.path.isfile(path):
             self.trainer.open_setup(["--preset", str(path)])
         else:
             self.say(f"{near_path(path)} is missing")

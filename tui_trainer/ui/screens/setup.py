@@ -101,7 +101,8 @@ class SetupScreen(Page):
 
     def load(self, words: Sequence[str]) -> None:
         """Load a command line into the form."""
-        self._form.load(words)
+        named = any(word.partition("=")[0].replace("_", "-") == "--runs-dir" for word in words)
+        self._form.load([*words, *([] if named else self.trainer.where)])
         self._ask(fresh=True)
 
     def _ask(self, fresh: bool = False) -> None:
@@ -257,9 +258,9 @@ class SetupScreen(Page):
         if self._form.why_not or self._form.meaning is None:
             return
         if detached:
-            self.trainer.start_detached(self._form.words, self._form.meaning.task)
+            self.trainer.start_detached(self._form.words)
         else:
-            self.trainer.start(self._form.words, self._form.meaning.task)
+            self.trainer.start(self._form.words)
 
     def action_save_preset(self) -> None:
         def saved(path: Path | None) -> None:

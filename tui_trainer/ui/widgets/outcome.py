@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tui_trainer.headless.closing import more_words, resume_command
@@ -39,7 +40,7 @@ class Outcome(Lines):
 def _result(view: RunView) -> list[Part]:
     state = view.state
     parts = [Part(best_text(state), 2, role="strong")]
-    if state.status in ("failed", "crashed") and view.layout.console_log.is_file():
+    if state.status in ("failed", "crashed") and os.path.isfile(view.layout.console_log):
         parts.insert(0, Part(f"log {near_path(view.layout.console_log)}", 1))
     return parts
 
