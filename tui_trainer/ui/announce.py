@@ -33,10 +33,14 @@ class Announcer:
             self._was_active = state.run_id
         elif self._was_active and self._was_active == state.run_id:
             self._was_active = ""
-            if self._settings.get("bell", True):
-                yield bell()
-            if self._settings.get("notify", True):
-                yield notification(f"{one_line(state.task)} {state.status}: {text}")
+            yield from self.ended(state)
+
+    def ended(self, state: RunState) -> Iterator[str]:
+        """What to send when a run has ended."""
+        if self._settings.get("bell", True):
+            yield bell()
+        if self._settings.get("notify", True):
+            yield notification(f"{one_line(state.task)} {state.status}: {title_text(state)}")
 
 
 def title_text(state: RunState) -> str:

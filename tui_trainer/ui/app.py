@@ -19,8 +19,9 @@ from textual.widgets import Input
 from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs import control
-from tui_trainer.runs.layout import RunLayout, default_runs_dir
-from tui_trainer.runs.state import ACTIVE
+from tui_trainer.runs.layout import RunLayout, default_runs_dir, short_id
+from tui_trainer.runs.reader import RunReader
+from tui_trainer.runs.state import ACTIVE, read_state
 from tui_trainer.ui import replies, theme
 from tui_trainer.ui.announce import Announcer
 from tui_trainer.ui.ascii import AsciiFilter
@@ -32,6 +33,7 @@ from tui_trainer.ui.keys import bindings
 from tui_trainer.ui.options import PATIENCE_S, THEMES, AppOptions, Leaving
 from tui_trainer.ui.pace import BUSY_S, Pace
 from tui_trainer.ui.palette import KeyCommands
+from tui_trainer.ui.resume import resume_words
 from tui_trainer.ui.run_view import RunView
 from tui_trainer.ui.screens.checkpoints import CheckpointsScreen
 from tui_trainer.ui.screens.help import HelpScreen
@@ -264,6 +266,11 @@ class TrainerApp(App[Leaving]):
         screen.load(run_dir)
         self.action_show("checkpoints")
 
+    def resume(self, run_dir: Path) -> None:
+        """Go on here with a run of a list."""
+        # What it still has to do is in its record, which may be long.
+        self.start(["--resume", str(run_dir)] if self.live else resume_words(run_dir))
+
     def start(self, words: list[str]) -> None:
         """Train in this process what a command line says, and show it on Live."""
         if self.training is not None and self.training.device_lost:
@@ -356,6 +363,16 @@ class TrainerApp(App[Leaving]):
             self.screen.run_ended()
         for warning in training.warnings:
             raise_notice(self, warning)
+        elsewhere = self.view is not None and self.view.run_dir != training.run_dir
+        if (
+            elsewhere
+            and training.run_dir is not None
+            and os.path.isfile(RunLayout(training.run_dir).run_json)
+        ):
+            state = read_state(RunReader(training.run_dir))
+            raise_notice(self, f"{one_line(short_id(state.run_id))} is {state.status}: 3 shows it")
+            for sequence in self._announcer.ended(state):
+                self.write_to_terminal(sequence)
         if training.error is not None and self._leaving is None:
             self.show_error(training.error, training.log)
 

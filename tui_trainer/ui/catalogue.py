@@ -23,6 +23,8 @@ from tui_trainer.ui.query import Record, Since
 from tui_trainer.ui.status import shown_status
 
 REFRESH_S = 3.0
+CLOSE_S = 10.0
+"""Half a run that is gone from every list would be worse than a moment at the end."""
 _PUBLISH_S = 0.2
 _FIRST = 48
 _WATCHED = ("run.json", "events.jsonl", "checkpoints/checkpoints.json")
@@ -223,9 +225,11 @@ class Catalogue:
             self.do("curves", self._read_curves)
 
     def close(self) -> None:
-        """End the thread soon."""
+        """End the thread. What it was asked to do, such as deleting a run, is done first, in a bounded time."""
         self._closed.set()
         self._wake.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_S)
 
     # ------------------------------------------------------------------ the thread
 
@@ -233,6 +237,8 @@ class Catalogue:
         while not self._closed.is_set():
             self._wake.clear()
             self._work()
+            if self._closed.is_set():
+                break
             now = time.monotonic()
             if now >= self._due:
                 self._due = now + REFRESH_S
@@ -240,9 +246,10 @@ class Catalogue:
                     self._scan()
             if not self._jobs:
                 self._wake.wait(max(0.05, self._due - time.monotonic()))
+        self._work()
 
     def _work(self) -> None:
-        while not self._closed.is_set():
+        while True:
             with self._lock:
                 if not self._jobs:
                     return

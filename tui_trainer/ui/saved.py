@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 import time
@@ -161,20 +162,24 @@ class SavedList:
         self.generation = 0
         self._cache: dict[Path, tuple[object, list[Saved], str]] = {}
 
-    def read(self, runs: Sequence[tuple[Path, object, str, str]], tell: Callable[[], None]) -> None:
+    def read(
+        self, runs: Sequence[tuple[Path, object, str, str]], tell: Callable[[], None], afresh: bool = False
+    ) -> None:
         """Bring the list up to date. Called in a thread.
 
         Args:
             runs: run directory, a stamp that differs when the index does, the run's name, its task.
             tell: called whenever there is more to see.
+            afresh: look at the files again, also where an index has not changed.
         """
         cache: dict[Path, tuple[object, list[Saved], str]] = {}
         published = time.monotonic()
         growing = not self.items
         for root, stamp, name, task in runs:
             known = self._cache.get(root)
-            if known is None or known[0] != (stamp, name):
-                known = ((stamp, name), *_read_or_say(root, name, task))
+            if known is None or known[0] != (stamp, name) or afresh:
+                found, problem = _read_or_say(root, name, task)
+                known = ((stamp, name), _same_as(known[1] if known else (), found), problem)
             cache[root] = known
             first = not self.items and len(cache) >= _FIRST
             if growing and (first or time.monotonic() - published > _PUBLISH_S):
@@ -197,6 +202,16 @@ class SavedList:
         self.items, self.problems = items, problems
         self.generation += 1
         tell()
+
+
+def _same_as(before: Sequence[Saved], found: list[Saved]) -> list[Saved]:
+    """What was found, in the objects from before where nothing is new about them."""
+    old = {saved.tag: saved for saved in before}
+
+    def facts(saved: Saved | None) -> object:
+        return saved and (saved.entry, saved.run_name, saved.task, saved.problem)
+
+    return [old[new.tag] if facts(old.get(new.tag)) == facts(new) else new for new in found]
 
 
 def _read_or_say(root: Path, name: str, task: str) -> tuple[list[Saved], str]:
@@ -229,13 +244,12 @@ class Verifier:
     Attributes:
         busy: the checkpoint that is being read.
         progress: how much of it is done, from 0 to 1.
-        results: by checkpoint what is wrong with it; empty where it is good.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self.busy: Saved | None = None
         self.progress = 0.0
-        self.results: dict[tuple[str, str], str] = {}
+        self._results: dict[tuple[str, str], tuple[float, str]] = {}
         self._on_change = on_change
         self._queue: list[Saved] = []
         self._lock = threading.Lock()
@@ -253,7 +267,12 @@ class Verifier:
 
     def forget(self, key: tuple[str, str]) -> None:
         """Drop what was found of a checkpoint."""
-        self.results.pop(key, None)
+        self._results.pop(key, None)
+
+    def found(self, saved: Saved) -> str | None:
+        """What is wrong with a checkpoint, empty where it is good; None where it was not read as it is now."""
+        when, problem = self._results.get(saved.key, (math.nan, ""))
+        return problem if when == saved.time else None
 
     def close(self) -> None:
         """End the thread soon."""
@@ -270,7 +289,7 @@ class Verifier:
                 return
             problem = self._problem(self.busy)
             if problem is not None:
-                self.results[self.busy.key] = problem
+                self._results[self.busy.key] = (self.busy.time, problem)
 
     def _problem(self, saved: Saved) -> str | None:
         """What is wrong; None when it was stopped."""

@@ -18,7 +18,7 @@ from tui_trainer.ui.catalogue import index_stamp
 from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog, Row, dialog_rows
 from tui_trainer.ui.dialogs.message import ConfirmDialog
 from tui_trainer.ui.query import Record
-from tui_trainer.ui.resume import resume_refusal, resume_words
+from tui_trainer.ui.resume import resume_refusal
 from tui_trainer.ui.saved import Saved, SavedList, Verifier, tensors_of
 from tui_trainer.ui.screens.listing import ListPage, Order
 from tui_trainer.ui.widgets.lines import BLANK, Line
@@ -117,7 +117,7 @@ class CheckpointsScreen(ListPage[Saved]):
     def _check(self, saved: Saved) -> Styled:
         if self._verifier.busy is saved:
             return Styled(f"sha {100 * self._verifier.progress:.0f} %", "accent")
-        found = self._verifier.results.get(saved.key)
+        found = self._verifier.found(saved)
         if found is not None:
             return Styled("BAD", "bad") if found else Styled("sha ok", "good")
         if not saved.problem:
@@ -146,11 +146,13 @@ class CheckpointsScreen(ListPage[Saved]):
             stamp = index_stamp(scope)
             asked, listed = (scope, stamp), [(scope, stamp, "", "")]
         again = time.monotonic() - self._looked > LOOK_AGAIN_S
+        # The index of one run is small; of thousands a look at each file would cost the training.
+        afresh = again and scope is not None
         if (asked == self._asked and not again) or asked is None:
             return
         self._asked, self._looked = asked, time.monotonic()
         saved, tell = self._saved, lambda: trainer.call_soon(self.tick)
-        trainer.catalogue.do(("checkpoints", id(self)), lambda: saved.read(listed, tell))
+        trainer.catalogue.do(("checkpoints", id(self)), lambda: saved.read(listed, tell, afresh))
 
     def _scope_changed(self) -> None:
         self._saved, self._asked = SavedList(), None
@@ -184,7 +186,7 @@ class CheckpointsScreen(ListPage[Saved]):
             yield f"{len(self._saved.problems)} unreadable: {self._saved.problems[0]}", "bad"
 
     def details(self, item: Saved, wide: bool) -> Sequence[Line]:
-        problem = self._verifier.results.get(item.key) or item.problem
+        problem = self._verifier.found(item) or item.problem
         metrics = [(short_name(str(name)), number(as_number(value))) for name, value in item.metrics.items()]
         marks = ", ".join(item.marks)
         facts = " · ".join(
@@ -282,7 +284,7 @@ class CheckpointsScreen(ListPage[Saved]):
         elif refusal := resume_refusal(saved.root):
             self.say(refusal)
         else:
-            self.trainer.start(resume_words(saved.root))
+            self.trainer.resume(saved.root)
 
     def _fork(self, saved: Saved) -> None:
         """Go on in a new run, so that nothing later is overwritten."""

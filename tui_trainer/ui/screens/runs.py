@@ -26,7 +26,7 @@ from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.catalogue import Run
 from tui_trainer.ui.dialogs.message import ConfirmDialog
 from tui_trainer.ui.query import Record
-from tui_trainer.ui.resume import resume_refusal, resume_words
+from tui_trainer.ui.resume import resume_refusal
 from tui_trainer.ui.screens.compare import MOST, CompareScreen
 from tui_trainer.ui.screens.listing import ListPage, Order
 from tui_trainer.ui.screens.page import NARROW
@@ -293,7 +293,7 @@ class RunsScreen(ListPage[Run]):
         if refusal:
             self.say(refusal)
         else:
-            self.trainer.start(resume_words(run.root))
+            self.trainer.resume(run.root)
 
     def action_load(self) -> None:
         run = self.table.current
