@@ -363,13 +363,10 @@ class TrainerApp(App[Leaving]):
             self.screen.run_ended()
         for warning in training.warnings:
             raise_notice(self, warning)
-        elsewhere = self.view is not None and self.view.run_dir != training.run_dir
-        if (
-            elsewhere
-            and training.run_dir is not None
-            and os.path.isfile(RunLayout(training.run_dir).run_json)
-        ):
-            state = read_state(RunReader(training.run_dir))
+        own, shown = training.run_dir, self.view.run_dir if self.view is not None else None
+        if own is not None and shown not in (None, own) and os.path.isfile(RunLayout(own).run_json):
+            # Whoever looks at another run would not hear of it.
+            state = read_state(RunReader(own))
             raise_notice(self, f"{one_line(short_id(state.run_id))} is {state.status}: 3 shows it")
             for sequence in self._announcer.ended(state):
                 self.write_to_terminal(sequence)

@@ -270,7 +270,7 @@ class Verifier:
         self._results.pop(key, None)
 
     def found(self, saved: Saved) -> str | None:
-        """What is wrong with a checkpoint, empty where it is good; None where it was not read as it is now."""
+        """What is wrong with a checkpoint, empty where it is good; None where it was not read as it is."""
         when, problem = self._results.get(saved.key, (math.nan, ""))
         return problem if when == saved.time else None
 
