@@ -225,7 +225,7 @@ class Catalogue:
             self.do("curves", self._read_curves)
 
     def close(self) -> None:
-        """End the thread. What it was asked to do, such as deleting a run, is done first, for some seconds."""
+        """End the thread. What it was asked to do, such as deleting a run, is done first."""
         self._closed.set()
         self._wake.set()
         if self._thread is not None:
