@@ -177,7 +177,7 @@ class CheckpointsScreen(ListPage[Saved]):
             return f"{one_line(scope.name)} has saved no checkpoint yet; A shows those of all runs"
         if not self.trainer.catalogue.complete:
             return "reading the runs folder…"
-        return f"no checkpoints in {near_path(self.trainer.options.runs_dir)} yet"
+        return f"no checkpoints in {one_line(near_path(self.trainer.options.runs_dir))} yet"
 
     def facts(self) -> Iterator[tuple[str, str]]:
         scope = self.scope
@@ -193,7 +193,7 @@ class CheckpointsScreen(ListPage[Saved]):
             text for text in (f"step {item.step:,.0f}", size(item.size), age(item.time), marks) if text
         )
         check: Line = ((problem or self._check(item).text, "bad" if problem else "dim"),)
-        path = ((near_path(item.file), "strong"),)
+        path = ((one_line(near_path(item.file)), "strong"),)
         if not wide:
             return (
                 path,

@@ -158,14 +158,15 @@ class RunsScreen(ListPage[Run]):
     def nothing(self) -> str:
         if not self.trainer.catalogue.complete:
             return "reading the runs folder…"
-        return f"no runs in {near_path(self.trainer.options.runs_dir)} yet: 1 opens Setup, r starts one"
+        folder = one_line(near_path(self.trainer.options.runs_dir))
+        return f"no runs in {folder} yet: 1 opens Setup, r starts one"
 
     def facts(self) -> Iterator[tuple[str, str]]:
         if not self.trainer.catalogue.complete:
             yield "reading…", "dim"
         if self._marked:
             yield f"{len(self._marked)} selected", "warning"
-        yield f"in {near_path(self.trainer.options.runs_dir)}", "dim"
+        yield f"in {one_line(near_path(self.trainer.options.runs_dir))}", "dim"
 
     def details(self, item: Run, wide: bool) -> Sequence[Line]:
         state = shown_status(item.status)
@@ -198,7 +199,7 @@ class RunsScreen(ListPage[Run]):
             ((f"{one_line(k):<28} ", "dim"), (one_line(flag_text(v)), "")) for k, v in item.changed.items()
         ]
         lines += [] if item.changed else [(("nothing against the preset", "dim"),)]
-        return [*lines, BLANK, ((near_path(item.root), "dim"),)]
+        return [*lines, BLANK, ((one_line(near_path(item.root)), "dim"),)]
 
     def ticked(self) -> None:
         """Draw the curves of the rows in view as they are read."""

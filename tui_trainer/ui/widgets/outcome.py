@@ -41,7 +41,7 @@ def _result(view: RunView) -> list[Part]:
     state = view.state
     parts = [Part(best_text(state), 2, role="strong")]
     if state.status in ("failed", "crashed") and os.path.isfile(view.layout.console_log):
-        parts.insert(0, Part(f"log {near_path(view.layout.console_log)}", 1))
+        parts.insert(0, Part(f"log {one_line(near_path(view.layout.console_log))}", 1))
     return parts
 
 
