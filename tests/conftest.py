@@ -1,14 +1,19 @@
-"""What holds for every test: one thread, and nothing written outside of temporary folders."""
+"""What holds for every test: one thread, Ctrl-C is heard, nothing is written outside of temporary folders."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
 
 # Read when torch is first imported, here or in a subprocess: tests share few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts background jobs with Ctrl-C ignored, which a process and its children keep. Tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("unhurried", deadline=None)

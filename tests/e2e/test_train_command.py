@@ -275,6 +275,26 @@ def test_resume_of_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(
     assert (run / "checkpoints/model_4.pt").is_file()
 
 
+def test_a_crashed_run_is_not_finished_by_asking_for_less_than_it_has_done(
+    tui_train: Run, folder: Path
+) -> None:
+    assert tui_train("--no-ui", "digits", "--epochs", 2, "--quiet").code == 0
+    run = only_run(folder)
+    assert run is not None
+    # As a killed process leaves it.
+    identity = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**identity, "status": "running"}))
+    lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    (run / "events.jsonl").write_text("".join(line for line in lines if '"run_end"' not in line))
+    before = (run / "events.jsonl").read_bytes()
+    for words, told in ((("--max_steps", 5), "90 steps"), (("--epochs", 1), "2 epochs")):
+        done = tui_train("--no-ui", "--resume", "last", *words, "--quiet")
+        assert f"has {told} behind it" in done.err
+        assert "nothing to do" in done.err
+        assert (run / "events.jsonl").read_bytes() == before
+    assert tui_train("--no-ui", "--resume", "last", "--quiet").code == 0, "its own end is reached"
+
+
 def test_resume_refuses_what_would_make_it_another_experiment(tui_train: Run, folder: Path) -> None:
     tui_train("--no-ui", "digits", "--epochs", 1, "--quiet")
     done = tui_train("--no-ui", "--resume", "last", "--epochs", 2, "--latent_dim", 64)

@@ -193,13 +193,28 @@ def nothing_to_do(origin: Origin, hparams: Hparams) -> str | None:
     root, tag = origin.layout.root, origin.fork
     done = 0 if tag is None else _entry(origin.layout, tag)["epoch"]
     more = f"nothing to do (--epochs {2 * max(hparams.epochs, done)} would go on)"
+    if tag is None and _is_done(origin.layout, origin.hparams, hparams):
+        return f"{root} is finished: {more}"
     if tag is None:
-        return f"{root} is finished: {more}" if _is_done(origin.layout, origin.hparams, hparams) else None
+        return _is_beyond(origin.layout, hparams)
     entry, most = _entry(origin.layout, tag), hparams.max_steps
     if entry["epoch"] >= hparams.epochs:
         return f"{root}@{tag} has all {hparams.epochs} epochs behind it: {more}"
     if most is not None and entry["step"] >= most:
         return f"{root}@{tag} has all {most} steps behind it: nothing to do (--max_steps N would go on)"
+    return None
+
+
+def _is_beyond(layout: RunLayout, hparams: Hparams) -> str | None:
+    """Why a run that has not finished can't go on: it is further than it is asked to go."""
+    newest = max(read_index(layout), key=lambda entry: entry["step"], default=None)
+    if newest is None:
+        return None
+    for name, done in (("max_steps", newest["step"]), ("epochs", newest["epoch"])):
+        most = getattr(hparams, name)
+        if most is not None and done > most:
+            what = f"{done} {'steps' if name == 'max_steps' else 'epochs'}"
+            return f"{layout.root} has {what} behind it, more than --{name} {most}: nothing to do"
     return None
 
 

@@ -102,10 +102,10 @@ class RunsScreen(ListPage[Run]):
             Column("name / id", 18, grow=2, most=30, name="name"),
             Column("task", 7, grow=1, most=18, drop=6),
             Column("best", 16 if self._narrow else 20, grow=1, most=26, drop=4),
-            Column("epochs", 6, right=True, grow=1, most=11, drop=2),
+            Column("epochs", 7 if self._narrow else 9, right=True, grow=1, most=11, drop=2),
             Column("time", 8, right=True, drop=7),
             Column("curve", _CURVE, drop=8),
-            Column("changed", 11, grow=4, drop=5),
+            Column("changed", 10, grow=4, drop=5),
             Column("age", 10, right=True, drop=9),
         )
 
@@ -187,7 +187,7 @@ class RunsScreen(ListPage[Run]):
                 head,
                 ((f"{how}{f' · {why}' if why else ''}", ""),),
                 ((f"best {best}   " if best else "", "accent"), (values, "")),
-                ((changed_text(item.changed) or "nothing changed against the preset", "dim"),),
+                ((changed_text(item.changed) or "nothing changed, epochs and device aside", "dim"),),
             )
         lines: list[Line] = [((state.text, head[0][1]),), ((one_line(item.root.name), "strong"),)]
         lines += [((item.name, "strong"),)] if item.name else []
@@ -198,7 +198,7 @@ class RunsScreen(ListPage[Run]):
         lines += [
             ((f"{one_line(k):<28} ", "dim"), (one_line(flag_text(v)), "")) for k, v in item.changed.items()
         ]
-        lines += [] if item.changed else [(("nothing against the preset", "dim"),)]
+        lines += [] if item.changed else [(("nothing against the preset, epochs and device aside", "dim"),)]
         return [*lines, BLANK, ((one_line(near_path(item.root)), "dim"),)]
 
     def ticked(self) -> None:

@@ -251,13 +251,15 @@ class Chart(Widget):
     def _title(self, width: int) -> Strip:
         segments: list[Segment] = []
         used = 0
+        state = self._plain(" · ".join(self._states()))
+        # What is drawn otherwise than one expects is said even where a value has to go for it.
+        room = width - (cell_len(state) + 2 if state else 0)
         for k, part in enumerate(self._parts()):
             text = self._plain(f"{'  ' if k else ''}{part.text}")
-            if used + cell_len(text) > width and k:
+            if used + cell_len(text) > room and k:
                 break
             segments.append(Segment(text, self._style(part.role or "name")))
             used += cell_len(text)
-        state = self._plain(" · ".join(self._states()))
         if state and used + 2 + cell_len(state) <= width:
             segments.append(Segment(" " * (width - used - cell_len(state)), self.rich_style))
             segments.append(Segment(state, self._style("state")))
