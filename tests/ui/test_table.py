@@ -254,6 +254,7 @@ def test_columns_fill_the_room_and_the_important_ones_stay(
 
 @given(st.lists(st.floats(), max_size=40), st.integers(0, 12))
 @example([0.0, 1e-323], 8)
+@example([0.0, 0.0, *[1.7976931348623157e308] * 3], 2)
 @example([-1.7e308, 1.7e308], 8)
 def test_a_sparkline_has_a_column_for_each_value_as_far_as_there_is_room(
     values: list[float], width: int

@@ -34,5 +34,7 @@ def _height(point: float, low: float, high: float) -> int:
 
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if math.isfinite(value)]
-    # Divided first: the sum of two huge values may be infinite.
-    return sum(value / len(known) for value in known) if known else math.nan
+    if not known:
+        return math.nan
+    # Divided first: the sum of huge values may be infinite, and after rounding even that of their parts.
+    return min(max(sum(value / len(known) for value in known), min(known)), max(known))
