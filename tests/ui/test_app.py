@@ -309,6 +309,41 @@ def test_keys_that_come_in_one_burst_keep_their_order() -> None:
     drive(work())
 
 
+@pytest.mark.parametrize("how", ["starts", "fails", "once more"])
+def test_leaving_waits_for_a_start_in_the_background(
+    how: str, tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        goes_on = asyncio.Event()
+
+        async def output_of(words: list[str], timeout: float) -> str:
+            await goes_on.wait()
+            if how == "fails":
+                raise TrainerError("can't start", "no such thing")
+            return f"{run_dir}\n"
+
+        monkeypatch.setattr("tui_trainer.ui.app.output_of", output_of)
+        app = app_on(tmp_path)
+        async with app.run_test(size=(80, 24), notifications=True) as pilot:
+            app.start_detached(["digits"])
+            await pilot.press("q")
+            await until(pilot, lambda: "Leaving when the run has started" in screen_text(app), "the notice")
+            app.update()
+            assert app.return_value is None
+            if how == "once more":
+                await pilot.press("q")
+            else:
+                goes_on.set()
+            if how == "fails":
+                await until(pilot, lambda: "no such thing" in screen_text(app), "the dialog")
+                app.update()
+                assert app.return_value is None, "what went wrong is not left unread"
+            else:
+                await until(pilot, lambda: app.return_value is not None, "the app to leave")
+
+    drive(work())
+
+
 def test_after_a_cuda_error_the_next_run_starts_in_the_background_and_says_why(
     tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,9 +355,8 @@ def test_after_a_cuda_error_the_next_run_starts_in_the_background_and_says_why(
 
     started: list[list[str]] = []
 
-    async def output_of(words: list[str], timeout: float, outlives: bool) -> str:
+    async def output_of(words: list[str], timeout: float) -> str:
         started.append(words)
-        assert outlives
         return f"{run_dir}\n"
 
     monkeypatch.setattr("tui_trainer.ui.app.output_of", output_of)

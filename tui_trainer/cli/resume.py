@@ -193,10 +193,9 @@ def nothing_to_do(origin: Origin, hparams: Hparams) -> str | None:
     root, tag = origin.layout.root, origin.fork
     done = 0 if tag is None else _entry(origin.layout, tag)["epoch"]
     more = f"nothing to do (--epochs {2 * max(hparams.epochs, done)} would go on)"
-    if tag is None and _is_done(origin.layout, origin.hparams, hparams):
-        return f"{root} is finished: {more}"
     if tag is None:
-        return _is_beyond(origin.layout, hparams)
+        done_with = _is_done(origin.layout, origin.hparams, hparams)
+        return f"{root} is finished: {more}" if done_with else _is_beyond(origin.layout, hparams)
     entry, most = _entry(origin.layout, tag), hparams.max_steps
     if entry["epoch"] >= hparams.epochs:
         return f"{root}@{tag} has all {hparams.epochs} epochs behind it: {more}"

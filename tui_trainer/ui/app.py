@@ -30,7 +30,7 @@ from tui_trainer.ui.dialogs.message import ErrorDialog
 from tui_trainer.ui.dialogs.quit import QuitDialog
 from tui_trainer.ui.form.child import output_of
 from tui_trainer.ui.keys import bindings
-from tui_trainer.ui.options import PATIENCE_S, THEMES, AppOptions, Leaving
+from tui_trainer.ui.options import PATIENCE_S, STARTS, THEMES, AppOptions, Leaving
 from tui_trainer.ui.pace import BUSY_S, Pace
 from tui_trainer.ui.palette import KeyCommands
 from tui_trainer.ui.resume import resume_words
@@ -143,6 +143,11 @@ class TrainerApp(App[Leaving]):
         return next((s for s in reversed(self.screen_stack) if isinstance(s, Page) and s.is_mounted), None)
 
     @property
+    def _starting(self) -> bool:
+        """Whether a start was asked for that has not come to its process or thread yet."""
+        return any(worker.group == STARTS and not worker.is_finished for worker in self.workers)
+
+    @property
     def live(self) -> bool:
         """Whether a run trains in this process."""
         return self.training is not None and self.training.live
@@ -174,7 +179,7 @@ class TrainerApp(App[Leaving]):
         if self.view is not None:
             for sequence in self._announcer.news(self.view.state):
                 self.write_to_terminal(sequence)
-        if self._leaving is not None and not self.live:
+        if self._leaving is not None and not self.live and not self._starting:
             self.exit(self._leaving)
 
     def refresh_status(self) -> None:
@@ -292,19 +297,24 @@ class TrainerApp(App[Leaving]):
         self._told = None
         self.view = None
         self.training.start()
+        if self._leaving is not None:
+            # Asked for while this was about to start: now there is something to leave behind.
+            self._leaving = None
+            self.call_later(self.action_quit)
         if self.screen is not self.get_screen("live"):
             self.action_show("live")
 
     def start_detached(self, words: list[str]) -> None:
         """Train in the background what a command line says, as `tui-train --detach` does."""
         self.notify("starting in the background …", timeout=3)
-        self.run_worker(self._start_detached(words))
+        self.run_worker(self._start_detached(words), group=STARTS)
 
     async def _start_detached(self, words: list[str]) -> None:
         try:
-            # What it starts goes on when the app is closed, and so does the start.
-            printed = await output_of(["--detach", *words], DETACH_S, outlives=True)
+            printed = await output_of(["--detach", *words], DETACH_S)
         except TrainerError as error:
+            # Nobody has gone before this was read.
+            self._leaving = None
             self.show_error(error)
             return
         root = printed.strip().rpartition("\n")[2]
@@ -392,6 +402,10 @@ class TrainerApp(App[Leaving]):
 
     def action_quit(self) -> None:  # type: ignore[override]
         """Leave; with a run that trains here, ask how."""
+        if not self.live and self._starting and self._leaving is None:
+            self._leaving = Leaving("quit")
+            raise_notice(self, "Leaving when the run has started. Once more leaves at once, without it.")
+            return
         if not self.live:
             self.exit(Leaving("quit"))
             return

@@ -8,6 +8,8 @@ from typing import Literal
 
 THEMES = ("dark", "light", "ansi")
 """The app's colours, by name."""
+STARTS = "start"
+"""The group of the app's workers that start runs."""
 PATIENCE_S = 3.0
 """How long a run that was killed may take to leave, before its process is ended."""
 

@@ -46,13 +46,8 @@ async def kill(process: Process) -> None:
     process._transport.close()  # type: ignore[attr-defined]
 
 
-async def output_of(words: Sequence[str], timeout: float, outlives: bool = False) -> str:
+async def output_of(words: Sequence[str], timeout: float) -> str:
     """What a command of `tui-train` prints.
-
-    Args:
-        words: of its command line.
-        timeout: seconds for it to end.
-        outlives: leave it alone when nobody waits for it any more.
 
     Raises:
         TrainerError: the one that the command reports, or that it takes too long.
@@ -73,8 +68,7 @@ async def output_of(words: Sequence[str], timeout: float, outlives: bool = False
         ) from None
     finally:
         reading.cancel()
-        if not outlives:
-            await kill(process)
+        await kill(process)
     if process.returncode:
         raise reported(err.decode(errors="replace"), process.returncode)
     return out.decode(errors="replace")

@@ -24,6 +24,7 @@ from tui_trainer.ui.form.helper import Asker, Helper
 from tui_trainer.ui.form.meaning import Meaning
 from tui_trainer.ui.form.model import Form
 from tui_trainer.ui.form.rows import changed_against, help_of, named, waiting_text
+from tui_trainer.ui.options import STARTS
 from tui_trainer.ui.screens.page import NARROW, WIDE, Page
 from tui_trainer.ui.widgets.estimate import EstimateLine
 from tui_trainer.ui.widgets.form import FormView
@@ -244,11 +245,11 @@ class SetupScreen(Page):
 
     def action_start(self) -> None:
         """Train here."""
-        self.run_worker(self._start(detached=False), group="start", exclusive=True)
+        self.run_worker(self._start(detached=False), group=STARTS, exclusive=True)
 
     def action_start_detached(self) -> None:
         """Train in the background."""
-        self.run_worker(self._start(detached=True), group="start", exclusive=True)
+        self.run_worker(self._start(detached=True), group=STARTS, exclusive=True)
 
     async def _start(self, detached: bool) -> None:
         # What was typed last may not be looked at yet, or not even be asked about.
