@@ -404,6 +404,22 @@ def test_the_diff_shows_both_values() -> None:
     drive(work)
 
 
+def test_what_is_no_preset_leaves_the_list_without_a_cursor_until_a_key_asks_for_one() -> None:
+    async def work(driver: Driver) -> None:
+        presets = driver.page.query_one(PresetList)
+        await driver.until(lambda: presets.option_count > 3, "the list")
+        assert presets.has_focus
+        await driver.press("enter")
+        await driver.settled()
+        assert driver.form.words == ["tabular"], "enter loads nothing that nobody chose"
+        assert presets.item is None
+        await driver.press("down")
+        assert presets.item is not None
+        assert presets.item.name in driver.text
+
+    drive(work, "tabular")
+
+
 def test_the_filter_narrows_the_list_and_enter_loads() -> None:
     async def work(driver: Driver) -> None:
         await driver.press("slash")

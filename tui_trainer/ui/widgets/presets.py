@@ -77,7 +77,7 @@ class PresetList(OptionList):
         self._draw()
 
     def _draw(self, to: str | None = None) -> None:
-        kept = to or (word_of(self.item) if self.item is not None else self.loaded)
+        kept = to if to is not None else word_of(self.item) if self.item is not None else self.loaded
         self._shown.clear()
         options: list[Option] = []
         for origin, title in GROUPS.items():
@@ -93,7 +93,9 @@ class PresetList(OptionList):
         self.clear_options().add_options(options)
         places = [k for k, option in enumerate(options) if option.id in self._shown]
         at = next((k for k in places if word_of(self._shown[options[k].id or ""]) == kept), None)
-        self.highlighted = at if at is not None else places[0] if places else None
+        # With another thing in the form than a preset, enter and the line of help are about none of them.
+        first = places[0] if places and self._filter else None
+        self.highlighted = at if at is not None else first
 
     def _matches(self, item: Listed) -> bool:
         task = item.preset.task if item.preset is not None else ""
