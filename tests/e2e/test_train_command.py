@@ -258,12 +258,18 @@ def test_several_ranks_are_refused_instead_of_training_the_same_twice(
     assert not (folder / "runs").exists()
 
 
-def test_resume_of_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(
-    tui_train: Run, folder: Path
-) -> None:
+def two_epochs(tui_train: Run, folder: Path) -> Path:
+    """A finished run."""
     assert tui_train("--no-ui", "digits", "--epochs", 2, "--quiet").code == 0
     run = only_run(folder)
     assert run is not None
+    return run
+
+
+def test_resume_of_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(
+    tui_train: Run, folder: Path
+) -> None:
+    run = two_epochs(tui_train, folder)
     before = (run / "events.jsonl").read_bytes()
     nothing = tui_train("--no-ui", "--resume", "last", "--quiet")
     assert nothing.code == 0
@@ -278,9 +284,7 @@ def test_resume_of_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(
 def test_a_crashed_run_is_not_finished_by_asking_for_less_than_it_has_done(
     tui_train: Run, folder: Path
 ) -> None:
-    assert tui_train("--no-ui", "digits", "--epochs", 2, "--quiet").code == 0
-    run = only_run(folder)
-    assert run is not None
+    run = two_epochs(tui_train, folder)
     # As a killed process leaves it.
     identity = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**identity, "status": "running"}))

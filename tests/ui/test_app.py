@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
@@ -20,7 +19,7 @@ from tui_trainer.ui.app import SCREENS, TrainerApp
 from tui_trainer.ui.ascii import to_ascii
 from tui_trainer.ui.keys import KEYS, PLACES, keys_of
 from tui_trainer.ui.options import AppOptions
-from tui_trainer.ui.pace import BUSY_S, FASTEST_S, SHARE_BESIDE_TRAINING, SLOWEST_S, Pace
+from tui_trainer.ui.pace import BUSY_S, FASTEST_S, SHARE_BESIDE_TRAINING, SLOWEST_S, Pace, Ticker
 from tui_trainer.ui.screens.compare import CompareScreen
 from tui_trainer.ui.settings import Settings
 
@@ -189,41 +188,41 @@ def test_frames_come_slower_when_they_cost_more_and_fast_while_keys_are_used() -
     assert pace.interval(beside_training=True) > BUSY_S
 
 
-def test_there_is_one_next_tick_however_keys_and_timers_interleave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiting: list[float] = []
+def test_there_is_one_next_tick_however_keys_and_timers_interleave() -> None:
+    now = 0.0
+    ticks: list[float] = []
+    waiting: list[Any] = []
 
-    class Waits:
-        def __init__(self, pause: float) -> None:
-            self.pause = pause
-            waiting.append(pause)
+    class Call:
+        def __init__(self, pause: float, call: Any) -> None:
+            self.at, self.call = now + pause, call
+            waiting.append(self)
 
         def stop(self) -> None:
-            waiting.remove(self.pause)
+            if self in waiting:
+                waiting.remove(self)
 
-    async def work() -> None:
-        app = app_on(tmp_path)
-        async with app.run_test(size=(80, 24)) as pilot:
-            await pilot.pause()
-            assert app._timer is not None
-            app._timer.stop()
-            monkeypatch.setattr(app, "_timer", None)
-            monkeypatch.setattr(app, "set_timer", lambda pause, callback: Waits(pause))
-            app._schedule(10.0)
-            app._hurry()
-            assert waiting == [BUSY_S]
-            # Held down, a key does not put it off.
-            app._hurry()
-            assert waiting == [BUSY_S]
-            # A timer has fired and its tick waits in the queue when a key comes.
-            app._due = time.monotonic() + 10.0
-            app._hurry()
-            app._tick()
-            assert len(waiting) == 1
-            app._timer = None
+    def tick() -> float:
+        ticks.append(now)
+        return 10.0
 
-    drive(work())
+    ticker = Ticker(tick, Call, clock=lambda: now)
+    ticker.run()
+    ticker.hurry(BUSY_S)
+    now = BUSY_S / 2
+    ticker.hurry(BUSY_S)
+    assert [call.at for call in waiting] == [BUSY_S], "held down, a key does not put it off"
+    # The timer has fired and its call stands in a queue when a key comes.
+    now = BUSY_S
+    fired = waiting.pop()
+    ticker.hurry(BUSY_S)
+    fired.call()
+    assert ticks == [0.0, BUSY_S]
+    assert [call.at for call in waiting] == [BUSY_S + 10.0]
+    now += 5.0
+    ticker.hurry(BUSY_S)
+    fired.call()
+    assert len(waiting) == 1
 
 
 def test_an_error_dialog_shows_title_message_hint_and_log_and_the_app_goes_on(tmp_path: Path) -> None:

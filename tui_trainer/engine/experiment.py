@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from tui_trainer.engine.batch_looper import Waiting, train_batch_looper
 from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.evaluation import evaluate
+from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
 from tui_trainer.engine.monitor import no_such_metric
@@ -33,21 +33,6 @@ from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
-
-
-@contextmanager
-def few_full_collections() -> Iterator[None]:
-    """While inside, what is alive now is left out of garbage collections.
-
-    Beside torch a full one looks at some 400,000 objects and takes 0.2 s, between any two steps.
-    """
-    # What the preparation left in cycles goes now, or not before the end.
-    gc.collect(1)
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 class Experiment:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import App
 from textual.binding import Binding
-from textual.timer import Timer
 from textual.widgets import Input
 
 from tui_trainer.errors import TrainerError
@@ -31,7 +29,7 @@ from tui_trainer.ui.dialogs.quit import QuitDialog
 from tui_trainer.ui.form.child import output_of
 from tui_trainer.ui.keys import bindings
 from tui_trainer.ui.options import PATIENCE_S, STARTS, THEMES, AppOptions, Leaving
-from tui_trainer.ui.pace import BUSY_S, Pace
+from tui_trainer.ui.pace import BUSY_S, Pace, Ticker
 from tui_trainer.ui.palette import KeyCommands
 from tui_trainer.ui.resume import resume_words
 from tui_trainer.ui.run_view import RunView
@@ -103,8 +101,7 @@ class TrainerApp(App[Leaving]):
         self.pace = Pace()
         self._make_plan = make_plan
         self._announcer = Announcer(self.settings)
-        self._timer: Timer | None = None
-        self._due = 0.0
+        self._ticker = Ticker(self._tick, self.set_timer)
         self._leaving: Leaving | None = None
         self._told: Training | None = None
         theme.register(self)
@@ -123,7 +120,7 @@ class TrainerApp(App[Leaving]):
         listen_to_signals(self)
         if self.options.start:
             self.start(list(self.options.argv))
-        self._tick()
+        self._ticker.run()
 
     def _choose_theme(self, background: str | None) -> None:
         wanted = [self.options.theme, self.settings.get("theme", ""), background, THEMES[0]]
@@ -152,17 +149,11 @@ class TrainerApp(App[Leaving]):
         """Whether a run trains in this process."""
         return self.training is not None and self.training.live
 
-    def _tick(self) -> None:
+    def _tick(self) -> float:
         self.update()
         pause = self.pace.interval(self.live)
         loading = self.view is not None and not self.view.loaded
-        self._schedule(LOADING_S if loading else pause)
-
-    def _schedule(self, pause: float) -> None:
-        """Set the time of the next tick, in seconds from now. There is one at most, whoever asks for it."""
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer, self._due = self.set_timer(pause, self._tick), time.monotonic() + pause
+        return LOADING_S if loading else pause
 
     def update(self) -> None:
         """Read what is new and draw it."""
@@ -209,9 +200,7 @@ class TrainerApp(App[Leaving]):
     def _hurry(self) -> None:
         """A key was used: draw fast for a while."""
         self.pace.key_used()
-        # A key that is held down must not put the next tick off again and again.
-        if self._due - time.monotonic() > BUSY_S:
-            self._schedule(BUSY_S)
+        self._ticker.hurry(BUSY_S)
 
     async def _carried_out(self, key: str) -> bool:
         """Carry out what a key is bound to, unless it goes to a widget that takes text.

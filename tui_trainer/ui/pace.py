@@ -1,9 +1,10 @@
-"""How often the screen is drawn: as often as its measured cost allows."""
+"""When the screen is drawn: as often as its measured cost allows, and soon after a key."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 FASTEST_S = 0.5
 """Between two frames while nobody touches a key: more would be 30 kB a second over a slow link."""
@@ -50,3 +51,45 @@ class Pace:
             return BUSY_S
         share = SHARE_BESIDE_TRAINING if beside_training else SHARE_ALONE
         return min(SLOWEST_S, max(FASTEST_S, self._cost / share))
+
+
+class TimerLike(Protocol):
+    """A call that is to come."""
+
+    def stop(self) -> None:
+        """Call nothing."""
+
+
+class Ticker:
+    """Calls something again and again: one call is to come at any time, whoever asks for it.
+
+    Args:
+        tick: what is called; it gives the seconds until the next time.
+        set_timer: has a function called once, so many seconds later.
+        clock: seconds that only ever grow.
+    """
+
+    def __init__(
+        self,
+        tick: Callable[[], float],
+        set_timer: Callable[[float, Callable[[], None]], TimerLike],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tick, self._set_timer, self._clock = tick, set_timer, clock
+        self._timer: TimerLike | None = None
+        self._due = -float("inf")
+
+    def run(self) -> None:
+        """Tick now, and from here on."""
+        self._schedule(self._tick())
+
+    def hurry(self, within_s: float) -> None:
+        """Tick within so many seconds. A key that is held down does not put it off again and again."""
+        if self._due - self._clock() > within_s:
+            self._schedule(within_s)
+
+    def _schedule(self, pause: float) -> None:
+        # One that has fired may still stand in a queue: its call takes the place of this one.
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer, self._due = self._set_timer(pause, self.run), self._clock() + pause
