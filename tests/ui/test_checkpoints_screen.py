@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from tests.pseudo import wait_until
 from tests.ui.browsing import Browser, browse, type_text
 from tests.ui.driving import check_snapshot, screen_text, until
 from tests.ui.recorded import START, Recorder, finished
@@ -17,7 +19,7 @@ from tui_trainer.runs.checkpoints import read_index
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog
 from tui_trainer.ui.dialogs.message import ConfirmDialog
-from tui_trainer.ui.saved import read_saved
+from tui_trainer.ui.saved import Verifier, read_saved
 
 ONE, TWO = "20261123-031415-digits-91c2", "20261123-041415-digits-0a77"
 
@@ -152,6 +154,38 @@ def test_verifying_finds_a_flipped_bit(runs: Path) -> None:
         assert "model_3.pt differs from its SHA-256" in screen_text(app)
 
     browse(runs, steps, page="checkpoints")
+
+
+def test_a_file_that_goes_while_the_list_is_open_is_seen_by_the_next_look(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_trainer.ui.screens.checkpoints.LOOK_AGAIN_S", 0.0)
+
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        await of_run(app, pilot, runs / ONE, 4)
+        before = {saved.tag: saved for saved in app.list.table.rows}
+        RunLayout(runs / ONE).model_file("2").unlink()
+
+        def seen() -> bool:
+            app.update()
+            return any("model_2.pt is missing" in saved.problem for saved in app.list.table.rows)
+
+        await until(pilot, seen, "the gap")
+        kept = {saved.tag for saved in app.list.table.rows if saved is before[saved.tag]}
+        assert kept == {"1", "3", "3+4"}, "what has not changed is not drawn anew"
+
+    browse(runs, steps, page="checkpoints")
+
+
+def test_a_verdict_is_not_that_of_a_later_checkpoint_of_the_same_name(runs: Path) -> None:
+    saved = read_saved(runs / ONE)[0]
+    verifier = Verifier(lambda: None)
+    assert verifier.found(saved) is None
+    verifier.verify(saved)
+    wait_until(lambda: verifier.found(saved) is not None, "the verdict")
+    assert verifier.found(saved) == ""
+    again = replace(saved, entry={**saved.entry, "time": saved.time + 60})
+    assert verifier.found(again) is None
 
 
 def test_details_show_hparams_metrics_and_tensors_without_the_pt(runs: Path) -> None:

@@ -695,6 +695,25 @@ def test_a_run_that_ends_before_or_behind_the_question_leaves_nothing_to_decide(
     drive(recorder.layout.root, test)
 
 
+def test_a_run_that_ends_here_while_another_is_shown_is_told(tmp_path: Path) -> None:
+    here = a_run(tmp_path, epochs=2)
+    here.end("finished")
+    other = Recorder(tmp_path / "20261123-041415-digits-0a77", {"epochs": 5}).start()
+    other.end_epoch()
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        sent: list[str] = []
+        app.write_to_terminal = sent.append  # type: ignore[method-assign]
+        app.training = Training([], no_plan)
+        app.training.run_dir = here.layout.root
+        await draw(pilot, app)
+        assert [str(notice.message) for notice in app._notifications] == ["7f3a is finished: 3 shows it"]
+        assert "\a" in sent
+        assert any("digits finished" in sequence for sequence in sent)
+
+    drive(other.layout.root, test)
+
+
 def test_to_stay_takes_back_a_wish_to_leave_later(tmp_path: Path) -> None:
     recorder = a_run(tmp_path)
 

@@ -243,6 +243,26 @@ def test_a_run_is_deleted_only_after_a_yes_and_foreign_files_stay(runs: Path) ->
     browse(runs, steps, rows=3)
 
 
+def test_what_was_to_be_deleted_is_gone_when_the_app_has_left(runs: Path) -> None:
+    begun = threading.Event()
+
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        def busy_until_the_app_leaves() -> None:
+            begun.set()
+            app.catalogue._closed.wait(60)
+
+        await pilot.press("end")
+        await press_delete(app, pilot)
+        app.catalogue.do("busy", busy_until_the_app_leaves)
+        await until(pilot, begun.is_set, "the thread to be busy")
+        await pilot.press("y")
+        await until(pilot, lambda: app.screen is app.page, "the question to close")
+        assert (runs / GOOD / "run.json").is_file()
+
+    browse(runs, steps, rows=3)
+    assert not (runs / GOOD).exists()
+
+
 def test_a_pinned_run_is_left_out_of_what_is_deleted(runs: Path) -> None:
     async def steps(app: Browser, pilot: Pilot[Any]) -> None:
         await pilot.press("end", "p")

@@ -249,7 +249,7 @@ class Verifier:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self.busy: Saved | None = None
         self.progress = 0.0
-        self._results: dict[tuple[str, str], tuple[float, str]] = {}
+        self._results: dict[tuple[str, str], tuple[object, str]] = {}
         self._on_change = on_change
         self._queue: list[Saved] = []
         self._lock = threading.Lock()
@@ -272,7 +272,7 @@ class Verifier:
     def found(self, saved: Saved) -> str | None:
         """What is wrong with a checkpoint, empty where it is good; None where it was not read as it is."""
         when, problem = self._results.get(saved.key, (math.nan, ""))
-        return problem if when == saved.time else None
+        return problem if when == saved.entry.get("time") else None
 
     def close(self) -> None:
         """End the thread soon."""
@@ -289,7 +289,7 @@ class Verifier:
                 return
             problem = self._problem(self.busy)
             if problem is not None:
-                self._results[self.busy.key] = (self.busy.time, problem)
+                self._results[self.busy.key] = (self.busy.entry.get("time"), problem)
 
     def _problem(self, saved: Saved) -> str | None:
         """What is wrong; None when it was stopped."""
