@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -249,6 +250,33 @@ def test_errors_of_a_command_keep_title_message_and_hint() -> None:
         "--help",
     )
     assert "killed by SIGSEGV" in reported("", -11).message
+
+
+def test_a_command_that_is_given_up_in_the_middle_leaves_nothing_for_asyncio_to_complain_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("net.py").write_text("import time\ntime.sleep(600)\n")
+    complaints: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        waits = asyncio.Event()
+
+        async def never(process: Any) -> None:
+            waits.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr("tui_trainer.ui.form.child._ended", never)
+        asked = asyncio.create_task(output_of(["net.py", "--help"], 120))
+        await waits.wait()
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        del asked
+        gc.collect()
+
+    asyncio.run(work())
+    assert complaints == []
 
 
 def test_what_a_command_leaves_running_does_not_hold_up_its_answer() -> None:

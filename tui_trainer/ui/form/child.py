@@ -69,6 +69,8 @@ async def output_of(words: Sequence[str], timeout: float) -> str:
     finally:
         reading.cancel()
         await kill(process)
+        # Whatever it ended with is looked at, or asyncio prints it when the app has left.
+        await asyncio.gather(reading, return_exceptions=True)
     if process.returncode:
         raise reported(err.decode(errors="replace"), process.returncode)
     return out.decode(errors="replace")
