@@ -202,6 +202,24 @@ class Hparams(BaseModel):
         description="Number format of the forward pass; float16 scales its gradients.",
     )
 
+    on_nonfinite: Literal["stop", "skip", "rollback"] = Field(
+        "stop",
+        group="Optimisation",
+        description="On a NaN or infinite loss or gradient: stop, skip the step, or roll back to the last "
+        "good checkpoint with a lower lr.",
+    )
+    rollback_lr_factor: float = Field(
+        0.5, gt=0, le=1, group="Optimisation", description="Factor on the learning rate at each rollback."
+    )
+    max_rollbacks: int = Field(
+        3,
+        ge=0,
+        le=1000,
+        group="Optimisation",
+        unit="times",
+        description="Rollbacks after which a non-finite loss ends the run.",
+    )
+
     # Schedule
     epochs: int = Field(
         10, ge=1, le=10**9, group="Schedule", unit="epochs", description="Passes over the training set."
@@ -441,6 +459,8 @@ class Hparams(BaseModel):
                 "precision",
                 "LBFGS can't train in float16, since its closure can't be scaled; use float32 or bfloat16",
             )
+        if self.optimizer == "LBFGS" and self.on_nonfinite == "skip":
+            yield "on_nonfinite", "LBFGS looks at a step several times, so none can be skipped; use rollback"
         if self.label_smoothing and self.loss not in ("auto", "CrossEntropyLoss"):
             yield "label_smoothing", f"{self.loss} does not take it; only CrossEntropyLoss does"
         if self.scheduler == "plateau" and self.warmup:

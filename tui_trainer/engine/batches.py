@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -37,6 +37,21 @@ def to_device(batch: Any, device: torch.device) -> Any:
             object.__setattr__(instance, field.name, to_device(getattr(batch, field.name), device))
         return instance
     return batch
+
+
+def tensors_of(batch: Any) -> Iterator[Tensor]:
+    """Every tensor in a batch of any nesting."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        for part in batch.values():
+            yield from tensors_of(part)
+    elif isinstance(batch, (list, tuple)):
+        for part in batch:
+            yield from tensors_of(part)
+    elif dataclasses.is_dataclass(batch):
+        for field in dataclasses.fields(batch):
+            yield from tensors_of(getattr(batch, field.name))
 
 
 def first_length(batch: Any) -> int:

@@ -28,10 +28,12 @@ class Loader(Protocol):
     Attributes:
         samples: samples of an epoch; None where only the end tells.
         batches: batches of an epoch; None where only the end tells.
+        plan: which samples make which batch; None where only the loader knows.
     """
 
     samples: int | None
     batches: int | None
+    plan: BatchPlan | None
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Batches of `epoch` on the device, from batch number `start` on."""
@@ -56,6 +58,7 @@ class TensorLoader:
         self, tensors: Sequence[Tensor], plan: BatchPlan, device: torch.device, resident: bool
     ) -> None:
         self._tensors = tuple(t.to(device) if resident else t for t in tensors)
+        self.plan: BatchPlan | None = plan
         self._plan = plan
         self._device = device
         self._resident = resident
@@ -134,6 +137,7 @@ class DatasetLoader:
     def __init__(
         self, dataset: Any, plan: BatchPlan, device: torch.device, workers: int, collate: Any = None
     ) -> None:
+        self.plan: BatchPlan | None = plan
         self._sampler = PlanSampler(plan)
         self._device = device
         self.samples: int | None = plan.samples
@@ -170,6 +174,7 @@ class ForeignLoader:
     def __init__(self, batches: Iterable[Any], seed: int, device: torch.device, limit: int = 0) -> None:
         if isinstance(batches, DataLoader):
             shield_workers(batches)
+        self.plan: BatchPlan | None = None
         self._iterable = batches
         self._seed = seed
         self._device = device

@@ -14,10 +14,9 @@ from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
 from tui_trainer.engine.monitor import Monitor
+from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.optim import Schedule
-from tui_trainer.engine.rows import NONFINITE_HINT
 from tui_trainer.engine.update import Forward, Updater
-from tui_trainer.errors import TrainerError
 
 
 @dataclass
@@ -113,12 +112,12 @@ class Prepared:
             step: optimizer steps done, for the message.
 
         Raises:
-            TrainerError: a weight is NaN or infinite.
+            NonFinite: a weight is NaN or infinite.
         """
         for name, parameter in self.model.named_parameters():
             if parameter.is_floating_point() and not bool(torch.isfinite(parameter.detach()).all()):
                 message = f"after step {step}, {name} holds NaN or infinite values"
-                raise TrainerError("weights are not finite", message, NONFINITE_HINT)
+                raise NonFinite("weights are not finite", message, step)
 
     def close(self) -> None:
         """End loader processes and empty the device's cache. Drop the last reference to this, too."""
