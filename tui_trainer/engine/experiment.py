@@ -20,7 +20,7 @@ from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.evaluation import evaluate
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.interrupt import StopRequest
-from tui_trainer.engine.meter import CAPACITY, Meter
+from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
@@ -105,7 +105,7 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
-        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device)
+        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn)
         try:
             with few_full_collections():
                 self._begin()
@@ -128,7 +128,7 @@ class Experiment:
 
     def _begin(self) -> None:
         ready, hparams = self._ready, self.hparams
-        self._meter = Meter(ready.device.torch, max(CAPACITY, hparams.grad_accumulation + 1))
+        self._meter = Meter(ready.device.torch)
         self._eval_meter = Meter(ready.device.torch)
         self._rows = RowLogger(self.writer, self._meter, hparams.log_rate)
         resumed = self._resume.entry if self._resume is not None else None
@@ -510,6 +510,9 @@ class Experiment:
 
     def _alert(self, level: str, title: str, message: str) -> None:
         self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
+
+    def _warn(self, title: str, message: str) -> None:
+        self._alert("warning", title, f"after step {self.progress.step:,}: {message}")
 
     def _seconds(self) -> float:
         return self.progress.seconds + self._clock() - self._began

@@ -17,12 +17,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.metrics import Reducer
+from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
 Values = dict[str, Tensor | Reducer]
+Measured = list[tuple[Values, "int | Tensor"]]
+"""Each batch's values, and what their means are taken over."""
 
 
 class Forward:
@@ -73,6 +76,11 @@ class Forward:
     def count(self, batch: Any) -> int | Tensor:
         """What the batch's loss is a mean over."""
         return self._task.count(batch)
+
+
+def measure(model: nn.Module, forward: Forward, batches: Sequence[Any]) -> Measured:
+    """Values of batches, without an update."""
+    return [(forward(model, batch)[1], forward.count(batch)) for batch in batches]
 
 
 def _kind(value: Any) -> str:
@@ -131,6 +139,7 @@ class Updater:
         clip_norm: gradients with a larger norm are scaled down to it.
         scaler: for float16; None otherwise.
         ema_decay: keep an exponential moving average of the weights.
+        micro: how many samples go through the model at once.
     """
 
     def __init__(
@@ -141,7 +150,9 @@ class Updater:
         clip_norm: float | None = None,
         scaler: torch.amp.GradScaler | None = None,
         ema_decay: float | None = None,
+        micro: MicroBatches | None = None,
     ) -> None:
+        self.micro = micro or MicroBatches()
         self._model = model
         self._optimizer = optimizer
         self._clip_norm = clip_norm
@@ -170,23 +181,31 @@ class Updater:
             self.averaged.update_parameters(self._model)
 
     def _backward(self, window: Sequence[Any], forward: Forward, meter: Meter | None) -> Tensor:
+        total, measured = self.micro.run(window, forward.count, lambda parts: self._gradients(parts, forward))
+        if meter is not None:
+            # Only now: a window that is done again must not be counted twice.
+            meter.add_all(measured)
+        return total
+
+    def _gradients(self, batches: Sequence[Any], forward: Forward) -> tuple[Tensor, Measured]:
         # As zero_grad does, without its profiler scope: it costs as much as a small layer.
         for parameter in self._parameters:
             parameter.grad = None
-        counts = [forward.count(batch) for batch in window]
+        counts = [forward.count(batch) for batch in batches]
         whole = sum(counts)
         if not isinstance(whole, Tensor):
             whole = whole or 1
         total: Tensor | None = None
-        for batch, count in zip(window, counts, strict=True):
+        measured: Measured = []
+        for batch, count in zip(batches, counts, strict=True):
             loss, values = forward(self._model, batch)
-            weighted = loss if len(window) == 1 else loss * _share(count, whole, loss)
+            weighted = loss if len(batches) == 1 else loss * _share(count, whole, loss)
             (weighted if self._scaler is None else self._scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
             total = weighted.detach() if total is None else total + weighted.detach()
-            if meter is not None:
-                meter.add(values, count)
+            # Held until all are done, so without what a part of the loss still keeps alive of its graph.
+            measured.append((values if len(batches) == 1 else _detached(values), count))
         assert total is not None
-        return total
+        return total, measured
 
     def _closure_step(self, window: Sequence[Any], forward: Forward, meter: Meter) -> None:
         first = True
