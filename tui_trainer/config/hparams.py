@@ -13,7 +13,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from tui_trainer.config.every import EXPECTED as EVERY_EXPECTED
 from tui_trainer.config.every import Every
@@ -188,6 +188,14 @@ class Hparams(BaseModel):
         group="Optimisation",
         unit="batches",
         description="Batches whose gradients make one optimizer step.",
+    )
+    micro_batch: Literal["auto"] | int | None = Field(
+        "auto",
+        group="Optimisation",
+        unit="samples",
+        expected='"auto" or a whole number ≥ 1',
+        description="Most samples of a pass; a larger batch takes several, with the same gradients. "
+        "auto: whole batches, half as much whenever memory runs out; none: whole batches.",
     )
     ema_decay: float | None = Field(
         None,
@@ -409,11 +417,12 @@ class Hparams(BaseModel):
             )
         return value
 
-    @field_validator("num_workers", mode="after")
+    @field_validator("num_workers", "micro_batch", mode="after")
     @classmethod
-    def _sane_workers(cls, value: Any) -> Any:
-        if isinstance(value, int) and not 0 <= value <= 512:
-            raise ValueError(f'expected "auto" or a whole number from 0 to 512, got {value}')
+    def _auto_or_sane(cls, value: Any, info: ValidationInfo) -> Any:
+        least, most = (0, 512) if info.field_name == "num_workers" else (1, 1 << 24)
+        if isinstance(value, int) and not least <= value <= most:
+            raise ValueError(f'expected "auto" or a whole number from {least} to {most:,}, got {value}')
         return value
 
     @field_validator("betas", mode="after")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_trainer.engine.batches import first_length, tensors_of
-from tui_trainer.engine.meter import CAPACITY, Meter
+from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.update import Forward
 
@@ -134,7 +134,7 @@ def _repeat(
 
 def _train(ready: Prepared, window: Window) -> bool:
     """Train a step. False if its loss or the weights after it are bad."""
-    meter = Meter(ready.device.torch, capacity=max(CAPACITY, len(window.batches) + 1))
+    meter = Meter(ready.device.torch)
     ready.updater.step(window.batches, ready.forward, meter)
     ready.schedule.after_step()
     return math.isfinite(meter.means().get("loss", 0.0)) and all(_finite(p) for p in ready.model.parameters())

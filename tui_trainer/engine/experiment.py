@@ -22,7 +22,7 @@ from tui_trainer.engine.evaluation import evaluate
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.interrupt import StopNow, StopRequest
-from tui_trainer.engine.meter import CAPACITY, Meter
+from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.prepare import prepare
@@ -117,7 +117,7 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
-        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device)
+        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn)
         patience = None
         try:
             with few_full_collections():
@@ -143,11 +143,7 @@ class Experiment:
 
     def _begin(self) -> None:
         ready, hparams = self._ready, self.hparams
-        self._meter = Meter(
-            ready.device.torch,
-            max(CAPACITY, hparams.grad_accumulation + 1),
-            tolerant=hparams.on_nonfinite == "skip",
-        )
+        self._meter = Meter(ready.device.torch, tolerant=hparams.on_nonfinite == "skip")
         self._eval_meter = Meter(ready.device.torch)
         self._rows = self._build_rows()
         resumed = self._resume.entry if self._resume is not None else None
@@ -632,6 +628,9 @@ class Experiment:
     def _here(self) -> dict[str, int]:
         progress = self.progress
         return {"step": progress.step, "epoch": progress.epoch, "batch": progress.batch}
+
+    def _warn(self, title: str, message: str) -> None:
+        self._alert("warning", title, f"after step {self.progress.step:,}: {message}")
 
     def _seconds(self) -> float:
         return self.progress.seconds + self._clock() - self._began

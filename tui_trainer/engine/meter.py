@@ -8,7 +8,7 @@ step waits. All sums are float64 on the host, so a checkpoint can hold them as p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class Meter:
 
     Args:
         device: where the batches' values are.
-        capacity: batches that fit between two transfers.
+        capacity: batches that fit between two transfers; grows to those of one step.
         tolerant: leave batches whose loss is not finite, or whose step was skipped, out of every metric.
 
     Attributes:
@@ -135,6 +135,25 @@ class Meter:
         if self._filled == self._capacity:
             self.send()
 
+    def add_all(self, measured: Sequence[tuple[Mapping[str, Tensor | Reducer], int | Tensor]]) -> None:
+        """Take the batches of one step, of which the buffer may not be sent before all are in it.
+
+        A row of the record that is under way is read at the step after it: with what came until then.
+        """
+        if len(measured) >= self._capacity:
+            self.send()
+            self.receive()
+            self._capacity = 2 * len(measured)
+            if self._cells:
+                self._make_buffer(len(self._cells[0]))
+        for values, count in measured:
+            self.add(values, count)
+
+    def _make_buffer(self, width: int) -> None:
+        wide = torch.float32 if self._device.type == "mps" else torch.float64
+        self._buffer = torch.zeros(self._capacity, width, dtype=wide, device=self._device)
+        self._cells = [list(row.unbind(0)) for row in self._buffer.unbind(0)]
+
     def _open(self, values: Mapping[str, Tensor | Reducer]) -> _Layout:
         """The layout of batches with these metrics; metrics that are new get columns of their own."""
         columns = dict(self._columns)
@@ -157,9 +176,7 @@ class Meter:
             # What lies in the old buffer is read before it goes.
             self.send()
             self.receive()
-            wide = torch.float32 if self._device.type == "mps" else torch.float64
-            self._buffer = torch.zeros(self._capacity, width, dtype=wide, device=self._device)
-            self._cells = [list(row.unbind(0)) for row in self._buffer.unbind(0)]
+            self._make_buffer(width)
         self._columns = columns
         taken = tuple(column for name in values for column in range(columns[name].start, columns[name].stop))
         layout = _Layout(frozenset(values), taken)

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
+from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.optim import Schedule
@@ -24,6 +25,7 @@ class Prepared:
     """What the loop trains with.
 
     Attributes:
+        measuring: how many samples go through the model at once in evaluation; the updater knows of training.
         steps_per_epoch: optimizer steps of an epoch; None where the data have no length.
         total_steps: optimizer steps of the whole run; None where that is not known.
     """
@@ -36,6 +38,7 @@ class Prepared:
     schedule: Schedule
     scaler: torch.amp.GradScaler | None
     updater: Updater
+    measuring: MicroBatches
     monitor: Monitor
     steps_per_epoch: int | None
     total_steps: int | None
@@ -75,6 +78,7 @@ class Prepared:
             "scaler": self.scaler.state_dict() if self.scaler is not None else None,
             "averaged": raw,
             "monitor": self.monitor.state_dict(),
+            "micro": {"train": self.updater.micro.size, "eval": self.measuring.size},
             "rng": rng.state_dict(self.device.torch),
         }
 
@@ -102,6 +106,9 @@ class Prepared:
         self.monitor.load_state_dict(state["monitor"])
         if self.monitor.exhausted:
             self.monitor.restart_patience()
+        if "micro" in state:
+            self.updater.micro.go_on_with(state["micro"]["train"])
+            self.measuring.go_on_with(state["micro"]["eval"])
         # Last, since loading may draw random numbers.
         rng.load_state_dict(state["rng"], self.device.torch)
 
