@@ -64,9 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         "python -m tests.faults", description="The faults of docs/reliability.md.", allow_abbrev=False
     )
-    parser.add_argument(
-        "--full", action="store_true", help="often, as for docs/reliability.md"
-    )
+    parser.add_argument("--full", action="store_true", help="often, as for docs/reliability.md")
     parser.add_argument("--rows", type=_numbers, default=set(), metavar="N,N", help="only these rows")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures into this file's table")
     args = parser.parse_args()
