@@ -47,6 +47,15 @@ def read_index(layout: RunLayout) -> list[Entry]:
         raise FileError("corrupt checkpoint index", f"{path} is not a list of checkpoints", hint) from error
 
 
+def create_index(layout: RunLayout) -> None:
+    """Begin an index without entries: whatever a killed first save leaves is then known to be nobody's.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    _write(layout, [])
+
+
 def make_entry(
     layout: RunLayout,
     epoch: int,
