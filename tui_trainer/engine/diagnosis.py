@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tui_trainer.engine import checkpoint
 from tui_trainer.engine.batches import first_length, tensors_of
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepared import Prepared
@@ -114,7 +115,8 @@ def _repeat(
     ready: Prepared, start: Start, accumulation: int, in_time: Callable[[], bool]
 ) -> Iterator[Window]:
     """The steps from a state on, across epochs. The caller trains on each."""
-    ready.load_state_dict(dict(start.state), start.weights, start.path)
+    # A copy: an optimizer goes on with the very tensors that it is given.
+    ready.load_state_dict(checkpoint.plain(start.state), start.weights, start.path)
     ready.model.train()
     progress = start.state["progress"]
     epoch, batch, step = int(progress["epoch"]), int(progress["batch"]), int(progress["step"])

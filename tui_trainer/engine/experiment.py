@@ -19,6 +19,7 @@ from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause
 from tui_trainer.engine.evaluation import evaluate
+from tui_trainer.engine.forecast import check_disk, checkpoint_bytes
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.interrupt import StopNow, StopRequest
@@ -155,6 +156,13 @@ class Experiment:
                 else:
                     # Time is what this run takes.
                     self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
+        room = check_disk(
+            self.writer.layout.root,
+            checkpoint_bytes(ready),
+            hparams,
+            ready.steps_per_epoch,
+            self.progress.epoch,
+        )
         splits = ("train", *ready.splits.evaluated())
         directions = {
             f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits
@@ -174,6 +182,8 @@ class Experiment:
         else:
             path = model_path(self.writer.layout, resumed["tag"])
             self.writer.event("run_resume", **self._here(), checkpoint=path, **facts)
+        if room is not None:
+            self._alert("warning", "the disk may fill up", room)
         self.stop.saves = self.progress.step > 0
         self._began = self._epoch_began = self._saver.time = self._last_evaluation = self._clock()
         if self._parent is not None:
@@ -602,7 +612,10 @@ class Experiment:
     # ------------------------------------------------------------------ small helpers
 
     def _build_rows(self) -> RowLogger:
-        watch = LossWatch(self._alert_at, skips=self.hparams.on_nonfinite == "skip")
+        def alert(title: str, message: str) -> None:
+            self._alert("warning", title, message)
+
+        watch = LossWatch(alert, skips=self.hparams.on_nonfinite == "skip")
         return RowLogger(self.writer, self._meter, self.hparams.log_rate, watch)
 
     @contextmanager
@@ -620,10 +633,7 @@ class Experiment:
         self.controls.check_start(self.progress.step)
 
     def _alert(self, level: str, title: str, message: str) -> None:
-        self._alert_at(level, title, message, self.progress.step)
-
-    def _alert_at(self, level: str, title: str, message: str, step: int) -> None:
-        self.writer.event("alert", level=level, title=title, message=message, step=step)
+        self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
 
     def _here(self) -> dict[str, int]:
         progress = self.progress

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tui_trainer.engine.alerts import Alert
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.spikes import WINDOW, SpikeWatch
 
 MOST_IN_A_ROW = 100
 """So many skipped batches with none between them that was trained on end the run."""
 _QUIET_S = 60.0
-
-Alert = Callable[[str, str, str, int], None]
-"""Told level, title, message and step."""
 
 
 class LossWatch:
@@ -60,7 +58,7 @@ class LossWatch:
                 f"{loss:.4g} by step {step}; half of the last {WINDOW} rows lay between "
                 f"{spike.low:.4g} and {spike.high:.4g}"
             )
-            self._alert("warning", "loss spike", message, step)
+            self._alert("loss spike", message)
 
     def _count(self, bad: int, bad_step: int, nothing_else: bool) -> None:
         self._in_a_row = self._in_a_row + bad if nothing_else else bad
@@ -73,5 +71,5 @@ class LossWatch:
             message = (
                 f"{batches} without finite loss and gradient, the latest at step {bad_step}: not trained on"
             )
-            self._alert("warning", "step skipped", message, bad_step)
+            self._alert("step skipped", message)
             self._told, self._untold = self._clock(), 0

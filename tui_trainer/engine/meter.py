@@ -289,7 +289,8 @@ class Meter:
         """The epoch's metrics so far. Waits for the device; call it at an epoch's end."""
         self.send()
         self.receive()
-        means = {}
+        # One whose batches were all left out has no value.
+        means = dict.fromkeys(self.names, math.nan)
         for name, totals in self._totals.items():
             reducer = self._reducers.get(name)
             if reducer is None:

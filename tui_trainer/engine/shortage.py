@@ -36,16 +36,16 @@ def _there_is(error: BaseException, text: str) -> str:
         import psutil
 
         memory = psutil.virtual_memory()
-        return f"{_in_units(memory.available)} of {_in_units(memory.total)} free on this machine"
+        return f"{in_units(memory.available)} of {in_units(memory.total)} free on this machine"
     return ""
 
 
 def _rounded(amount: str) -> str:
     number, unit = amount.split()
-    return _in_units(float(number)) if unit == "bytes" else amount
+    return in_units(float(number)) if unit == "bytes" else amount
 
 
-def _in_units(count: float) -> str:
+def in_units(count: float) -> str:
     """Bytes in the units of torch's own messages: `1.20 GiB`."""
     units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
     power = 0
