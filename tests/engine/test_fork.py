@@ -103,6 +103,7 @@ def test_the_record_says_where_it_comes_from(tmp_path: Path) -> None:
         "run_dir": f"../{whole.run_dir.name}",
         "checkpoint": "1+2",
         "step": 8,
+        "kind": "fork",
     }
     assert RunReader(result.run_dir).run()["parent"] == parent
     assert "parent" not in RunReader(whole.run_dir).run()

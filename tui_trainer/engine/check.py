@@ -14,11 +14,17 @@ from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepare import prepare
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from tui_trainer.engine.initial import InitialWeights
     from tui_trainer.tasks.base import Task
 
 
 def check(
-    task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda name: None
+    task: Task,
+    hparams: Hparams,
+    on_phase: Callable[[str], None] = lambda name: None,
+    weights: InitialWeights | None = None,
 ) -> dict[str, Any]:
     """Try a task out.
 
@@ -26,6 +32,7 @@ def check(
         task: what would be trained.
         hparams: validated.
         on_phase: told what happens.
+        weights: what the model starts from.
 
     Returns:
         task, device, parameters, samples, steps, `metrics` of one training step and one test batch, and the
@@ -48,7 +55,11 @@ def check(
             raise
         seconds[name] = time.perf_counter() - begin
 
-    ready = prepare(task, hparams, phase)
+    def load_weights(model: nn.Module) -> None:
+        if weights is not None:
+            weights.load_into(model, lambda title, message: on_phase(f"{title}: {message}"))
+
+    ready = prepare(task, hparams, phase, load_weights=load_weights if weights else None)
     try:
         metrics: dict[str, float] = {}
         meter = Meter(ready.device.torch)

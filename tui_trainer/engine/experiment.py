@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
@@ -19,6 +20,7 @@ from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.evaluation import evaluate
 from tui_trainer.engine.heap import few_full_collections
+from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
 from tui_trainer.engine.monitor import no_such_metric
@@ -45,6 +47,7 @@ class Experiment:
         stop: polled at step boundaries.
         controls: what front ends ask for; its clock is the run's.
         resume: where to go on.
+        weights: what the model of a run that begins here starts from.
         on_device: called once the device is chosen.
 
     Attributes:
@@ -63,6 +66,7 @@ class Experiment:
         stop: StopRequest,
         controls: Controls,
         resume: ResumePoint | None = None,
+        weights: InitialWeights | None = None,
         on_device: Callable[[torch.device], None] = lambda device: None,
     ) -> None:
         self.task = task
@@ -80,6 +84,7 @@ class Experiment:
         self._saver = Saver(writer, hparams, self._clock)
         self._began = self._clock()
         self._resume = resume
+        self._weights = weights
         self._parent = resume.parent(writer.layout) if resume is not None else None
         entry = resume.entry if resume is not None else None
         if entry is not None and self._parent is None:
@@ -105,7 +110,8 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
-        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device)
+        load_weights = self._load_weights if self._weights is not None else None
+        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, load_weights)
         try:
             with few_full_collections():
                 self._begin()
@@ -148,6 +154,11 @@ class Experiment:
             "directions": {**directions, ready.monitor.metric: ready.monitor.mode},
         }
         place = {"step": self.progress.step, "epoch": self.progress.epoch, "batch": self.progress.batch}
+        changed = self._resume.changes(hparams) if self._resume is not None else []
+        if changed:
+            facts["changed"] = {change.name: [change.before, change.now] for change in changed}
+        if self._weights is not None:
+            facts["parent"] = self._weights.parent(self.writer.layout)
         if resumed is None:
             self.writer.event("run_start", **facts)
         elif self._parent is not None:
@@ -480,8 +491,16 @@ class Experiment:
     def _restore(self, layout: RunLayout, tag: str) -> None:
         path = layout.model_file(tag)
         state = checkpoint.load_trainer_state(layout.trainer_state_file(tag))
-        self._ready.load_state_dict(state, checkpoint.load_weights(path), path)
+        assert self._resume is not None
+        restated = self._resume.restated(self.hparams)
+        self._ready.load_state_dict(state, checkpoint.load_weights(path), path, restated)
         self.best = self._ready.monitor.best()
+        if self.best is None and math.isfinite(state["monitor"]["value"]):
+            before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
+            self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")
+        live = state["schedule"].get("lr", self.hparams.lr)
+        if restated.get("lr") == self.hparams.lr != live:
+            self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
@@ -491,6 +510,10 @@ class Experiment:
         else:
             # Time is what this run takes.
             self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
+
+    def _load_weights(self, model: nn.Module) -> None:
+        assert self._weights is not None
+        self._weights.load_into(model, lambda title, message: self._alert("warning", title, message))
 
     # ------------------------------------------------------------------ small helpers
 

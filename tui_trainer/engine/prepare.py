@@ -38,6 +38,7 @@ def prepare(
     hparams: Hparams,
     phase: Phase,
     on_device: Callable[[torch.device], None] = lambda device: None,
+    load_weights: Callable[[nn.Module], None] | None = None,
 ) -> Prepared:
     """Build everything, and check it on one batch of each evaluated split.
 
@@ -46,6 +47,7 @@ def prepare(
         hparams: validated.
         phase: is told what happens.
         on_device: called once the device is chosen.
+        load_weights: gives the model other weights than random ones.
 
     Raises:
         TrainerError: what does not fit, in the user's words.
@@ -78,6 +80,10 @@ def prepare(
         if isinstance(criterion, nn.Module):
             criterion.to(device.torch)
         forward = Forward(task, criterion, device.torch, hparams.precision)
+    if load_weights is not None:
+        with phase("loading the weights"):
+            # Before anything copies the model, as an average of its weights does.
+            load_weights(model)
     with phase("preparing batches"):
         splits = build_loaders(task, hparams, parts, model, device.torch)
     with phase("first batch"):
