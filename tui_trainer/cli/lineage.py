@@ -37,7 +37,9 @@ def lineage_lines(root: Path) -> list[str]:
     nodes += [(depth + more, _described(kin)) for more, kin in islice(below, MOST)]
     if left := sum(1 for _ in below):
         nodes.append((depth + 1, f"{left} more"))
-    return drawn(nodes, plain=not encodes(sys.stdout.encoding or "ascii", "└─│")) if len(nodes) > 1 else []
+    if len(nodes) == 1:
+        return []
+    return drawn(nodes, plain=not encodes(sys.stdout.encoding or "ascii", "└─├│·"))
 
 
 def drawn(nodes: Sequence[Node], plain: bool = False) -> list[str]:
@@ -58,7 +60,7 @@ def drawn(nodes: Sequence[Node], plain: bool = False) -> list[str]:
     for index, (depth, text) in enumerate(nodes):
         before = "".join(on if goes_on(index, level) else "   " for level in range(1, depth))
         mark = (other if goes_on(index, depth) else last) if depth else ""
-        lines.append(f"{before}{mark}{text}")
+        lines.append(f"{before}{mark}{text.replace('·', '-') if plain else text}")
     return lines
 
 

@@ -50,8 +50,15 @@ class Origin:
         Args:
             typed: TASK as typed.
             preset: of the command line. For weights only, whoever names a task has that one's defaults.
+
+        Raises:
+            UsageError: nothing says what is trained.
         """
         names_task = typed is not None or (preset is not None and preset.task is not None)
+        if self.kind == "init" and not names_task and not self.hparams:
+            raise UsageError(
+                "no task", f"{self.file} does not say what it was trained for", "give a TASK or --preset, too"
+            )
         return {} if self.kind == "init" and names_task else self.hparams
 
     @property
@@ -175,15 +182,15 @@ def resume_point(layout: RunLayout) -> ResumePoint:
         )
     if entry is not None:
         return ResumePoint(layout, entry, tuple(problems), hparams=_trained_with(layout, entry["tag"]))
-    record = RunReader(layout.root).run().get("parent")
-    parent = parent_of(record)
+    record = RunReader(layout.root).run()
+    parent = parent_of(record.get("parent"))
     if parent is not None and parent.kind == "fork":
         raise FileError(
             "no checkpoint",
             f"{layout.root.name} goes on from {parent.run_id}@{parent.checkpoint}, and has none of its own",
             "--fork that checkpoint again",
         )
-    weights = _weights_again(layout, parent, record.get("sha256")) if parent is not None else None
+    weights = _weights_again(layout, parent, record["parent"].get("sha256")) if parent is not None else None
     return ResumePoint(layout, None, tuple(problems), hparams=hparams_of(layout), weights=weights)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tui_trainer.config.changes import Change, changes
+from tui_trainer.config.changes import MEANING, Change, changes
 from tui_trainer.engine.identity import source_of
 from tui_trainer.engine.initial import InitialWeights, parent_facts
 from tui_trainer.files import sha256_file
@@ -123,10 +123,12 @@ def notices(task: Task, hparams: Hparams, resume: ResumePoint | None) -> Iterato
     if resume.entry is None:
         yield _warning("no checkpoint in this run", "training starts from its beginning")
     changed = resume.changes(hparams)
-    for level, safe in (("info", True), ("warning", False)):
-        told = [change.sentence for change in changed if (change.kind == "safe") == safe]
+    for kind in MEANING:
+        told = [str(change) for change in changed if change.kind == kind]
         if told:
-            yield {"level": level, "title": "changed hparams", "message": "; ".join(told)}
+            level = "info" if kind == "safe" else "warning"
+            message = f"{'; '.join(told)} ({MEANING[kind]})"
+            yield {"level": level, "title": "changed hparams", "message": message}
     kept = RunReader(resume.layout.root).run().get("task_source")
     now = source_of(task)
     if isinstance(kept, dict) and now is not None and sha256_file(now) != kept.get("sha256"):

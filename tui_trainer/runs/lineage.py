@@ -1,4 +1,4 @@
-"""Which runs come from which: from run.json alone, so that a folder of thousands costs no reading of events."""
+"""Which runs come from which. Reads run.json alone: a folder may hold thousands of runs."""
 
 from __future__ import annotations
 

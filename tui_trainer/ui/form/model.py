@@ -10,7 +10,6 @@ from itertools import pairwise
 from tui_trainer.errors import TrainerError
 from tui_trainer.ui.form.meaning import FieldFacts, Meaning
 
-
 _ORIGINS = ("--resume", "--fork", "--init-from")
 """Options that name what a run comes from; its task and hparams may be from there."""
 _PLACES = ("--runs-dir", "--run-dir")
