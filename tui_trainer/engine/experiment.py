@@ -495,12 +495,6 @@ class Experiment:
         restated = self._resume.restated(self.hparams)
         self._ready.load_state_dict(state, checkpoint.load_weights(path), path, restated)
         self.best = self._ready.monitor.best()
-        if self.best is None and math.isfinite(state["monitor"]["value"]):
-            before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
-            self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")
-        live = state["schedule"].get("lr", self.hparams.lr)
-        if restated.get("lr") == self.hparams.lr != live:
-            self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
@@ -510,6 +504,12 @@ class Experiment:
         else:
             # Time is what this run takes.
             self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
+        if self.best is None and math.isfinite(state["monitor"]["value"]):
+            before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
+            self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")
+        live = state["schedule"].get("lr", self.hparams.lr)
+        if restated.get("lr") == self.hparams.lr != live:
+            self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
 
     def _load_weights(self, model: nn.Module) -> None:
         assert self._weights is not None

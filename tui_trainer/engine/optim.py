@@ -116,10 +116,9 @@ def _refuse_unfit(hparams: Hparams, model: nn.Module) -> None:
 
 _SHAPE = frozenset({"warmup", "lr_decay", "lr_decay_every", "momentum", "betas"})
 """Hparams that decide the present rate, or the momentum that a cycle moves with it."""
-_NOT_STATE = frozenset(
-    {"total_steps", "lr_lambdas", "_schedule_phases", "factor", "patience", "mode", "mode_worse"}
-)
-"""What a scheduler's state_dict holds of the hparams that it was built with."""
+_OF_STEPS = frozenset({"total_steps", "lr_lambdas", "_schedule_phases"})
+_OF_A_PLATEAU = frozenset({"factor", "patience", "mode", "mode_worse"})
+"""What the state_dict of a scheduler holds of the hparams that it was built with."""
 
 
 class Schedule:
@@ -229,7 +228,8 @@ class Schedule:
                 self._use(saved["base_lrs"])
         elif saved is not None:
             lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in saved else {}
-            kept = {key: value for key, value in saved.items() if key not in _NOT_STATE}
+            given = _OF_A_PLATEAU if isinstance(self._scheduler, ReduceLROnPlateau) else _OF_STEPS
+            kept = {key: value for key, value in saved.items() if key not in given}
             self._scheduler.load_state_dict({**kept, **lambdas})
         elif isinstance(self._scheduler, LambdaLR) and "warmup" in before:
             # So far the rate was constant.
