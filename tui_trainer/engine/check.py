@@ -14,11 +14,17 @@ from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepare import prepare
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from tui_trainer.engine.initial import InitialWeights
     from tui_trainer.tasks.base import Task
 
 
 def check(
-    task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda name: None
+    task: Task,
+    hparams: Hparams,
+    on_phase: Callable[[str], None] = lambda name: None,
+    weights: InitialWeights | None = None,
 ) -> dict[str, Any]:
     """Try a task out.
 
@@ -26,6 +32,7 @@ def check(
         task: what would be trained.
         hparams: validated.
         on_phase: told what happens.
+        weights: what the model starts from.
 
     Returns:
         task, device, parameters, samples, steps, `metrics` of one training step and one test batch, the
@@ -49,12 +56,15 @@ def check(
         seconds[name] = time.perf_counter() - begin
 
     alerts: list[dict[str, str]] = []
-    ready = prepare(
-        task,
-        hparams,
-        phase,
-        alert=lambda title, message: alerts.append({"title": title, "message": message}),
-    )
+
+    def alert(title: str, message: str) -> None:
+        alerts.append({"title": title, "message": message})
+
+    def load_weights(model: nn.Module) -> None:
+        if weights is not None:
+            weights.load_into(model, alert)
+
+    ready = prepare(task, hparams, phase, alert=alert, load_weights=load_weights if weights else None)
     try:
         metrics: dict[str, float] = {}
         meter = Meter(ready.device.torch)

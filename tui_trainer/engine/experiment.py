@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
@@ -22,6 +23,7 @@ from tui_trainer.engine.evaluation import evaluate
 from tui_trainer.engine.forecast import check_disk, checkpoint_bytes
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
+from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.interrupt import StopNow, StopRequest
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.monitor import no_such_metric
@@ -56,6 +58,7 @@ class Experiment:
         stop: polled at step boundaries.
         controls: what front ends ask for; its clock is the run's.
         resume: where to go on.
+        weights: what the model of a run that begins here starts from.
         on_device: called once the device is chosen.
 
     Attributes:
@@ -74,6 +77,7 @@ class Experiment:
         stop: StopRequest,
         controls: Controls,
         resume: ResumePoint | None = None,
+        weights: InitialWeights | None = None,
         on_device: Callable[[torch.device], None] = lambda device: None,
     ) -> None:
         self.task = task
@@ -90,6 +94,7 @@ class Experiment:
         self._requests = controls.inbox.requests
         self._began = self._clock()
         self._resume = resume
+        self._weights = weights
         self._parent = resume.parent(writer.layout) if resume is not None else None
         entry = resume.entry if resume is not None else None
         origin = entry["tag"] if entry is not None else None
@@ -118,7 +123,8 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
-        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn)
+        load_weights = self._load_weights if self._weights is not None else None
+        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn, load_weights)
         patience = None
         try:
             with few_full_collections():
@@ -175,6 +181,11 @@ class Experiment:
             **ready.facts(),
             "directions": {**directions, ready.monitor.metric: ready.monitor.mode},
         }
+        changed = self._resume.changes(hparams) if self._resume is not None else []
+        if changed:
+            facts["changed"] = {change.name: [change.before, change.now] for change in changed}
+        if self._weights is not None:
+            facts["parent"] = self._weights.parent(self.writer.layout)
         if resumed is None:
             self.writer.event("run_start", **facts)
         elif self._parent is not None:
@@ -544,12 +555,35 @@ class Experiment:
     def _restore(self, layout: RunLayout, tag: str) -> None:
         path = layout.model_file(tag)
         state = checkpoint.load_trainer_state(layout.trainer_state_file(tag))
-        self._ready.load_state_dict(state, checkpoint.load_weights(path), path)
+        restated: dict[str, Any] = {}
+        resume = self._resume
+        # What this process saved has its hparams.
+        if (
+            resume is not None
+            and resume.entry is not None
+            and (layout, tag)
+            == (
+                resume.layout,
+                resume.entry["tag"],
+            )
+        ):
+            restated = resume.restated(self.hparams)
+        self._ready.load_state_dict(state, checkpoint.load_weights(path), path, restated)
         self.best = self._ready.monitor.best()
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress(**state["progress"])
         if state["meter"] is not None:
             self._meter.load_state_dict(state["meter"])
+        if self.best is None and math.isfinite(state["monitor"]["value"]):
+            before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
+            self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")
+        live = state["schedule"].get("lr", self.hparams.lr)
+        if restated.get("lr") == self.hparams.lr != live:
+            self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
+
+    def _load_weights(self, model: nn.Module) -> None:
+        assert self._weights is not None
+        self._weights.load_into(model, lambda title, message: self._alert("warning", title, message))
 
     # ------------------------------------------------------------------ numbers that are none
 
@@ -573,7 +607,7 @@ class Experiment:
         self._evaluated_at = self._improved_at = None
         self._rows = self._build_rows()
         # One that was saved since an earlier rollback has that one's rate already.
-        old = self._ready.schedule.lr
+        old = self._ready.schedule.rate
         lr = old * self.hparams.rollback_lr_factor ** (rollbacks - self.progress.rollbacks)
         self.set_lr(lr)
         self.progress.rollbacks = rollbacks

@@ -41,6 +41,7 @@ def prepare(
     phase: Phase,
     on_device: Callable[[torch.device], None] = lambda device: None,
     alert: Alert = no_alert,
+    load_weights: Callable[[nn.Module], None] | None = None,
 ) -> Prepared:
     """Choose the device, load the data and `assemble` the rest.
 
@@ -50,12 +51,13 @@ def prepare(
         phase: is told what happens.
         on_device: called once the device is chosen.
         alert: is told a title and a message of what was dealt with, now and while it trains.
+        load_weights: gives the model other weights than random ones.
 
     Raises:
         TrainerError: what does not fit, in the user's words.
     """
     device, parts = load(task, hparams, phase, on_device)
-    return assemble(task, hparams, device, parts, phase, alert)
+    return assemble(task, hparams, device, parts, phase, alert, load_weights)
 
 
 def load(
@@ -98,6 +100,7 @@ def assemble(
     parts: tuple[Any, Any, Any],
     phase: Phase,
     alert: Alert = no_alert,
+    load_weights: Callable[[nn.Module], None] | None = None,
 ) -> Prepared:
     """Build what trains on the data, and check it on one batch of each evaluated split.
 
@@ -108,6 +111,7 @@ def assemble(
         parts: training, validation and test set.
         phase: is told what happens.
         alert: is told a title and a message of what was dealt with.
+        load_weights: gives the model other weights than random ones.
 
     Raises:
         TrainerError: what does not fit, in the user's words.
@@ -120,6 +124,10 @@ def assemble(
         if isinstance(criterion, nn.Module):
             criterion.to(device.torch)
         forward = Forward(task, criterion, device.torch, hparams.precision)
+    if load_weights is not None:
+        with phase("loading the weights"):
+            # Before anything copies the model, as an average of its weights does.
+            load_weights(model)
     with phase("preparing batches"):
         splits = build_loaders(task, hparams, parts, model, device.torch, alert)
         training, measuring = _micro_batches(hparams, model, device.torch, alert)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tui_trainer.engine.device import Device
 from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
 from tui_trainer.engine.nonfinite import NonFinite
-from tui_trainer.engine.optim import Schedule
+from tui_trainer.engine.optim import Schedule, adopt_options
 from tui_trainer.engine.update import Forward, Updater
 
 
@@ -82,13 +83,21 @@ class Prepared:
             "rng": rng.state_dict(self.device.torch),
         }
 
-    def load_state_dict(self, state: dict[str, Any], weights: dict[str, Tensor], path: Path) -> None:
+    def load_state_dict(
+        self,
+        state: dict[str, Any],
+        weights: dict[str, Tensor],
+        path: Path,
+        before: Mapping[str, Any] | None = None,
+    ) -> None:
         """Go on from a checkpoint.
 
         Args:
-            state: what `state_dict` returned.
+            state: what `state_dict` returned, and the `progress` at which it did.
             weights: the evaluated weights that were saved beside it.
             path: their file, for messages.
+            before: the hparams that count anew, with the values that the checkpoint was trained with; of all
+                others the checkpoint says what holds.
 
         Raises:
             FileError: the weights don't fit the model.
@@ -99,11 +108,15 @@ class Prepared:
             averaged.n_averaged.copy_(state["averaged"]["updates"])
             weights = state["averaged"]["raw"]
         checkpoint.load_into(self.model, weights, path)
+        before = before or {}
+        built = [dict(group) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        adopt_options(self.optimizer, built, before)
+        self.schedule.load_state_dict(state["schedule"], state["progress"]["step"], before)
         if self.scaler is not None and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        self.monitor.load_state_dict(state["monitor"])
+        if not self.monitor.load_state_dict(state["monitor"], before):
+            self.schedule.start_over()
         if self.monitor.exhausted:
             self.monitor.restart_patience()
         if "micro" in state:

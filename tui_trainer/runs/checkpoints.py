@@ -198,17 +198,23 @@ def to_delete(
     return [e["tag"] for e in old if e["tag"] not in marked and e["tag"] != protect]
 
 
-def verify(layout: RunLayout, tag: str) -> list[str]:
+def verify(layout: RunLayout, tag: str, only: Path | None = None) -> list[str]:
     """What is wrong with a checkpoint's files, by size and SHA-256; empty when it is good.
+
+    Args:
+        layout: the run's paths.
+        tag: of the checkpoint.
+        only: look at this one of its files.
 
     Raises:
         FileError: the index is corrupt.
     """
     for entry in read_index(layout):
         if entry["tag"] == tag:
-            if not entry["files"]:
-                return [f"checkpoint {tag} names no files"]
-            return [p for name, facts in entry["files"].items() if (p := _problem(layout, name, facts))]
+            named = {n: f for n, f in entry["files"].items() if only in (None, _file(layout, n))}
+            if not named:
+                return [f"checkpoint {tag} names no {'files' if only is None else only.name}"]
+            return [p for name, facts in named.items() if (p := _problem(layout, name, facts))]
     return [f"checkpoint {tag} is not in {layout.checkpoints_index.name}"]
 
 

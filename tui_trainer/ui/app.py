@@ -105,6 +105,7 @@ class TrainerApp(App[Leaving]):
         self._leaving: Leaving | None = None
         self._told: Training | None = None
         self._trouble: str | None = None
+        self._warned: Training | None = None
         theme.register(self)
         if self.no_color:
             theme.drop_colours(self._filters)
@@ -354,6 +355,10 @@ class TrainerApp(App[Leaving]):
     def _follow_training(self, training: Training) -> None:
         if training.run_dir is not None and training.live and self.view is None:
             self.view = RunView(training.run_dir)
+        if self._warned is not training and (training.run_dir is not None or not training.live):
+            self._warned = training
+            for warning in training.warnings:
+                raise_notice(self, warning)
         if training.live or self._told is training:
             return
         self._told = training
@@ -362,8 +367,6 @@ class TrainerApp(App[Leaving]):
             self.view = None
         if isinstance(self.screen, QuitDialog) and self.screen.is_mounted:
             self.screen.run_ended()
-        for warning in training.warnings:
-            raise_notice(self, warning)
         own, shown = training.run_dir, self.view.run_dir if self.view is not None else None
         if own is not None and shown not in (None, own) and os.path.isfile(RunLayout(own).run_json):
             # Whoever looks at another run would not hear of it.
