@@ -16,6 +16,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from tui_trainer.engine.alerts import Alert
+from tui_trainer.engine.failure import worker_traceback
 from tui_trainer.errors import TrainerError
 
 MOST_DEATHS = 3
@@ -60,8 +61,11 @@ class LoaderBatches:
             raise
         except Exception as error:
             # What a dying process had sent can't be received any more, which fails in many ways.
-            if self._workers:
-                wait([worker.sentinel for worker in self._workers], _DYING_S)
+            if self._workers and worker_traceback(error) is None:
+                dying = wait([worker.sentinel for worker in self._workers], _DYING_S)
+                for worker in self._workers:
+                    if worker.sentinel in dying:
+                        worker.join(_DYING_S)
             if self._one_is_dead() or _DIED.search(str(error)):
                 raise self._death() from error
             raise
