@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers import Points, PointsHparams, events, resume, rows, start, weights
+from tests.helpers import CUDA_TEXT, Points, PointsHparams, Small, events, resume, rows, start, weights
 from tui_trainer import train
 from tui_trainer.engine.batches import CannotSplit, split_batch
 from tui_trainer.engine.check import check
@@ -25,59 +25,10 @@ from tui_trainer.engine.update import Forward, Updater
 from tui_trainer.errors import TrainerError
 
 CPU = torch.device("cpu")
-CUDA_TEXT = (
-    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which "
-    "1.20 GiB is free. Including non-PyTorch memory, this process has 77.88 GiB memory in use. Of the "
-    "allocated memory 76.00 GiB is allocated by PyTorch, and 1.50 GiB is reserved by PyTorch but unallocated."
-)
 HOST_TEXT = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
     "allocate 4294967296 bytes. Error code 12 (Cannot allocate memory)"
 )
-
-
-class Small(Points):
-    """`Points` in float64 on a device that holds only so many samples at once.
-
-    Args:
-        training: samples that fit in training.
-        evaluation: samples that fit in evaluation.
-        after: passes with a gradient that still find memory enough, whatever the batch.
-        error: what is raised where it does not.
-    """
-
-    def __init__(
-        self,
-        training: int = 1 << 30,
-        evaluation: int = 1 << 30,
-        *,
-        after: int = 0,
-        error: Exception | None = None,
-        dtype: torch.dtype = torch.float64,
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        self.fits = {True: training, False: evaluation}
-        self.after = after
-        self.error = error or torch.OutOfMemoryError(CUDA_TEXT)
-        self.dtype = dtype
-        self.passes: list[int] = []
-
-    def datasets(self, hparams: Any) -> Any:
-        inputs, targets = super().datasets(hparams)
-        return inputs.to(self.dtype), targets
-
-    def model(self, hparams: Any) -> nn.Module:
-        return super().model(hparams).to(self.dtype)
-
-    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
-        loss, outputs, targets = super().compute_loss(model, batch, criterion)
-        if model.training:
-            self.passes.append(len(batch[0]))
-        enough = model.training and len(self.passes) <= self.after
-        if len(batch[0]) > self.fits[model.training] and not enough:
-            raise self.error.with_traceback(None)
-        return loss, outputs, targets
 
 
 class Padded(Small):

@@ -1,65 +1,22 @@
-"""Loader processes that die are replaced, and training goes on as if nothing had happened."""
+"""Loader processes that die are replaced. That training ends alike is in tests/faults/test_memory.py."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from tests.helpers import NoisyItems, Points, assert_same_weights, events, weights
+from tests.helpers import NoisyItems, Points
 from tui_trainer import train
 from tui_trainer.engine.loaders import DatasetLoader
 from tui_trainer.engine.sampler import BatchPlan
 from tui_trainer.engine.workers import MOST_DEATHS, WorkerDied, surviving
 from tui_trainer.errors import TrainerError
-
-
-class Items(Points):
-    """`NoisyItems` through two loader processes, of which one is killed at some batches."""
-
-    def __init__(self, kill_at: set[int], own_loader: bool = False) -> None:
-        super().__init__(on_batch=self._kill)
-        self.kill_at = kill_at
-        self.own_loader = own_loader
-        self.killed: list[int] = []
-
-    def datasets(self, hparams: Any) -> Any:
-        return NoisyItems(), None
-
-    def dataloader(self, hparams: Any, dataset: Any, train: bool) -> Any:
-        if not self.own_loader:
-            return None
-        return DataLoader(dataset, batch_size=hparams.batch_size, shuffle=True, num_workers=2)
-
-    def _kill(self, number: int) -> None:
-        if number in self.kill_at:
-            process = multiprocessing.active_children()[0]
-            assert process.pid is not None
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            self.killed.append(process.pid)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("own_loader", [False, True], ids=["ours", "the user's"])
-def test_a_killed_loader_process_changes_nothing(tmp_path: Path, own_loader: bool) -> None:
-    values = {"epochs": 2, "batch_size": 8, "num_workers": 2, "log_rate": 0.0}
-    task = Items({3, 4, 12}, own_loader)
-    result = train(task, values, runs_dir=tmp_path)
-    undisturbed = train(Items(set(), own_loader), values, runs_dir=tmp_path)
-    assert_same_weights(weights(result.run_dir, 2), weights(undisturbed.run_dir, 2))
-    assert result.metrics == undisturbed.metrics
-    alerts = events(result.run_dir, "alert")
-    assert len(alerts) == len(task.killed) == 3
-    assert f"loader process {task.killed[0]} was ended by SIGKILL before batch 4" in alerts[0]["message"]
-    assert not multiprocessing.active_children()
 
 
 class Fatal(Dataset[Any]):
