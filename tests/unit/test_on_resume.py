@@ -11,7 +11,8 @@ from tui_trainer.tasks.registry import BUILT_IN, load_task
 MEANT = {
     "safe": """
         checkpoint_every device early_stopping_patience epochs eval_batch_size eval_every keep_checkpoints
-        log_rate max_length max_minutes max_steps num_workers sample_chars
+        log_rate max_length max_minutes max_rollbacks max_steps micro_batch num_workers on_nonfinite
+        rollback_lr_factor sample_chars
     """,
     "warned": """
         betas compile crop deterministic dropout eps flip grad_clip_norm label_smoothing loss lr lr_decay

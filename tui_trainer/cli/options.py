@@ -45,6 +45,7 @@ SWITCHES = {
     "json": "one JSON object a line on stdout, and nothing else",
     "quiet": "print errors only",
     "check": "build data and model, run one training and one test batch, write nothing, and report",
+    "find_batch_size": "try batch sizes before the run, and start with the one that trains fastest and fits",
     "traceback": "show the traceback of every error",
     "ascii": "draw the app with ASCII characters only",
     "no_mouse": "leave the mouse to the terminal, to select text with",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui_trainer.cli.batch_size import refuse_search, search
 from tui_trainer.cli.choice import choose_task
 from tui_trainer.cli.options import (
     GIVE_A_TASK,
@@ -163,6 +164,8 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     resolved = resolve(task.hparams_class, task.name, order.preset, flags, order.base)
     command = ["tui-train", *(argv if typed is None else typed)]
     options = _named(args, "option_")
+    if options["find_batch_size"]:
+        refuse_search(options, flags)
     hparams, origin = resolved.hparams, order.origin
     planned = Plan(task, hparams, order, options, command, tuple(resolved.warnings))
     if order.run_dir is not None and (origin is None or origin.kind != "resume") and not options["check"]:
@@ -238,6 +241,10 @@ def _train_here(argv: Sequence[str]) -> int:
 
         why = why_unusable(os.environ, sys.stdin, sys.stderr)
         print(f"no usable terminal ({why}): training here, as with --no-ui", file=sys.stderr)
+    if options["find_batch_size"]:
+        with _explaining():
+            hparams, _ = search(planned.task, planned.hparams, quiet=options["quiet"])
+        planned = replace(planned, hparams=hparams)
     result = planned.run(
         watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
         stop=StopRequest(announce=_say),
@@ -344,19 +351,33 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _check(planned: Plan) -> int:
-    from tui_trainer.engine.failure import explain
-
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Turn whatever is raised into an error that a person can act on."""
     try:
-        from tui_trainer.engine.check import check
-
-        report = check(
-            planned.task, planned.hparams, lambda name: print(f"{name} …", file=sys.stderr), planned.weights
-        )
+        yield
     except Exception as error:
+        from tui_trainer.engine.failure import explain
+
         explained = explain(error)
         raise explained from (error if explained is not error else error.__cause__)
-    if planned.options["json"]:
+
+
+def _check(planned: Plan) -> int:
+    options, hparams, found = planned.options, planned.hparams, None
+    with _explaining():
+        from tui_trainer.engine.check import check
+
+        if options["find_batch_size"]:
+            hparams, found = search(planned.task, hparams, quiet=options["json"])
+        report = check(
+            planned.task, hparams, lambda name: print(f"{name} …", file=sys.stderr), planned.weights
+        )
+    for alert in report["alerts"]:
+        print(f"warning: {alert['title']}: {alert['message']}", file=sys.stderr)
+    if found is not None:
+        report["batch_size_search"] = found.facts()
+    if options["json"]:
         from tui_trainer.runs.events import encode
 
         print(encode(report).decode().strip())
@@ -368,6 +389,7 @@ def _check(planned: Plan) -> int:
         ["parameters", f"{report['parameters']:,}"],
         ["samples", ", ".join(samples)],
         ["steps", f"{_count(report['steps_per_epoch'])} an epoch, {_count(report['total_steps'])} in all"],
+        *([["batch size", f"{found.batch_size:,}"]] if found is not None else []),
         *([name, number(value)] for name, value in report["metrics"].items()),
     ]
     print(aligned(rows))

@@ -94,17 +94,17 @@ def _cut(batch: Any, samples: int, rows: slice) -> Any:
         if len(batch) == samples:
             return batch[rows]
         # Offsets into it, or what else its rows mean, would not fit the parts.
-        raise CannotSplit(f"a tensor of shape {tuple(batch.shape)} in a batch of {samples:,} samples")
+        raise CannotSplit(f"it holds a tensor of shape {tuple(batch.shape)}, and {samples:,} samples")
     if isinstance(batch, _PLAIN):
         return batch
     if isinstance(batch, (list, tuple)) and all(isinstance(each, _PLAIN) for each in batch):
         return batch[rows] if len(batch) == samples else batch
     if callable(getattr(batch, "to", None)) and not isinstance(batch, MutableMapping):
         # A batch class that moves itself (a PackedSequence, a graph) may be more than its tensors.
-        raise CannotSplit(f"a {type(batch).__name__} in the batch")
+        raise CannotSplit(f"it holds a value of type {type(batch).__name__}")
     cut = _changed(batch, lambda part: _cut(part, samples, rows))
     if cut is batch:
-        raise CannotSplit(f"a {type(batch).__name__} in the batch")
+        raise CannotSplit(f"it holds a value of type {type(batch).__name__}")
     return cut
 
 

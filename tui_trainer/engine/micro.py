@@ -126,7 +126,7 @@ class MicroBatches:
         if not samples:
             return TrainerError(
                 "batch can't be split",
-                f"micro_batch is {self.size}, but a larger batch came in {self._what}, and {reason}",
+                f"micro_batch is {self.size}, but a larger batch came in {self._what}; {reason}",
                 "--micro-batch none, and a smaller batch_size",
             )
         at_once = f"{samples:,} samples" if samples > 1 else "1 sample"

@@ -1,4 +1,4 @@
-"""Loader processes that die: noticed between two steps, replaced by new ones that go on at the same batch.
+"""Loader processes that die: noticed between two steps, replaced by new ones that go on where they were.
 
 The kernel kills processes when memory is short; a full /dev/shm ends them by a bus error.
 """
@@ -10,11 +10,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from tui_trainer.engine.alerts import Alert
+from tui_trainer.engine.failure import worker_traceback
 from tui_trainer.errors import TrainerError
 
 MOST_DEATHS = 3
@@ -24,6 +26,9 @@ _HINT = (
     "memory or /dev/shm may be full (df -h /dev/shm; in Docker --shm-size=8g); "
     "--num-workers 0 loads in the training process itself"
 )
+_DYING_S = 1.0
+"""Time for a process to be gone once its connections are."""
+
 _DIED = re.compile(r"DataLoader worker \(pid.*?\) (is killed by signal|exited unexpectedly)")
 
 
@@ -47,16 +52,26 @@ class LoaderBatches:
         return self
 
     def __next__(self) -> Any:
-        for worker in self._workers:
+        if self._one_is_dead():
             # Without this look the loader would wait for seconds before it looks itself.
-            if worker.exitcode:
-                raise self._death()
+            raise self._death()
         try:
             return next(self._batches)
-        except RuntimeError as error:
-            if not _DIED.search(str(error)):
-                raise
-            raise self._death() from error
+        except StopIteration:
+            raise
+        except Exception as error:
+            # What a dying process had sent can't be received any more, which fails in many ways.
+            if self._workers and worker_traceback(error) is None:
+                dying = wait([worker.sentinel for worker in self._workers], _DYING_S)
+                for worker in self._workers:
+                    if worker.sentinel in dying:
+                        worker.join(_DYING_S)
+            if self._one_is_dead() or _DIED.search(str(error)):
+                raise self._death() from error
+            raise
+
+    def _one_is_dead(self) -> bool:
+        return any(worker.exitcode for worker in self._workers)
 
     def _death(self) -> WorkerDied:
         dead = [worker for worker in self._workers if worker.exitcode is not None]
