@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.test_resume import CASES, TIMES, assert_equal, crash_at
+from tests.comparing import TIMES, assert_equal
+from tests.engine.test_resume import CASES, crash_at
 from tests.helpers import Points, assert_same_weights, events, resume, rows, tags, weights
 from tui_trainer import TrainerError, train
 from tui_trainer.cli.resume import fork_point, resume_point
