@@ -87,6 +87,16 @@ def write_json(path: Path, value: Any, durable: bool = True) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
 
 
+def os_failure(error: OSError, path: Path | str) -> str:
+    """What the system refused, in words: `PATH: No space left on device`.
+
+    Args:
+        error: what it raised.
+        path: named where the error names none.
+    """
+    return f"{error.filename or path}: {error.strerror or error}"
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file, as hex."""
     with open(path, "rb") as file:

@@ -21,7 +21,7 @@ from tui_trainer.runs.reader import RunReader, is_run
 SAFE = frozenset(
     {
         "checkpoint_every", "device", "early_stopping_patience", "epochs", "eval_batch_size", "eval_every",
-        "keep_checkpoints", "log_rate", "max_minutes", "max_steps", "num_workers",
+        "keep_checkpoints", "log_rate", "max_minutes", "max_steps", "micro_batch", "num_workers",
     }
 )  # fmt: skip
 """Hparams that may differ from the resumed run's: they decide how long and how, not what is trained."""

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from tui_trainer.config.every import EXPECTED as EVERY_EXPECTED
 from tui_trainer.config.every import Every
@@ -189,6 +189,14 @@ class Hparams(BaseModel):
         unit="batches",
         description="Batches whose gradients make one optimizer step.",
     )
+    micro_batch: Literal["auto"] | int | None = Field(
+        "auto",
+        group="Optimisation",
+        unit="samples",
+        expected='"auto" or a whole number ≥ 1',
+        description="Most samples of a pass; a larger batch takes several, with the same gradients. "
+        "auto: whole batches, half as much whenever memory runs out; none: whole batches.",
+    )
     ema_decay: float | None = Field(
         None,
         gt=0,
@@ -200,6 +208,24 @@ class Hparams(BaseModel):
         "float32",
         group="Optimisation",
         description="Number format of the forward pass; float16 scales its gradients.",
+    )
+
+    on_nonfinite: Literal["stop", "skip", "rollback"] = Field(
+        "stop",
+        group="Optimisation",
+        description="On a NaN or infinite loss or gradient: stop, skip the step, or roll back to the last "
+        "good checkpoint with a lower lr.",
+    )
+    rollback_lr_factor: float = Field(
+        0.5, gt=0, le=1, group="Optimisation", description="Factor on the learning rate at each rollback."
+    )
+    max_rollbacks: int = Field(
+        3,
+        ge=0,
+        le=1000,
+        group="Optimisation",
+        unit="times",
+        description="Rollbacks after which a non-finite loss ends the run.",
     )
 
     # Schedule
@@ -391,11 +417,12 @@ class Hparams(BaseModel):
             )
         return value
 
-    @field_validator("num_workers", mode="after")
+    @field_validator("num_workers", "micro_batch", mode="after")
     @classmethod
-    def _sane_workers(cls, value: Any) -> Any:
-        if isinstance(value, int) and not 0 <= value <= 512:
-            raise ValueError(f'expected "auto" or a whole number from 0 to 512, got {value}')
+    def _auto_or_sane(cls, value: Any, info: ValidationInfo) -> Any:
+        least, most = (0, 512) if info.field_name == "num_workers" else (1, 1 << 24)
+        if isinstance(value, int) and not least <= value <= most:
+            raise ValueError(f'expected "auto" or a whole number from {least} to {most:,}, got {value}')
         return value
 
     @field_validator("betas", mode="after")
@@ -441,6 +468,8 @@ class Hparams(BaseModel):
                 "precision",
                 "LBFGS can't train in float16, since its closure can't be scaled; use float32 or bfloat16",
             )
+        if self.optimizer == "LBFGS" and self.on_nonfinite == "skip":
+            yield "on_nonfinite", "LBFGS looks at a step several times, so none can be skipped; use rollback"
         if self.label_smoothing and self.loss not in ("auto", "CrossEntropyLoss"):
             yield "label_smoothing", f"{self.loss} does not take it; only CrossEntropyLoss does"
         if self.scheduler == "plateau" and self.warmup:

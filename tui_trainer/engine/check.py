@@ -28,8 +28,8 @@ def check(
         on_phase: told what happens.
 
     Returns:
-        task, device, parameters, samples, steps, `metrics` of one training step and one test batch, and the
-        seconds of each phase.
+        task, device, parameters, samples, steps, `metrics` of one training step and one test batch, the
+        seconds of each phase, and `alerts` (title, message) of what was dealt with.
 
     Raises:
         TrainerError: what a run would fail of.
@@ -48,7 +48,13 @@ def check(
             raise
         seconds[name] = time.perf_counter() - begin
 
-    ready = prepare(task, hparams, phase)
+    alerts: list[dict[str, str]] = []
+    ready = prepare(
+        task,
+        hparams,
+        phase,
+        alert=lambda title, message: alerts.append({"title": title, "message": message}),
+    )
     try:
         metrics: dict[str, float] = {}
         meter = Meter(ready.device.torch)
@@ -67,8 +73,11 @@ def check(
         for split, loader in ready.splits.evaluated().items():
             with phase(f"evaluating one {split} batch"):
                 first = itertools.islice(loader.epoch(0), 1)
-                means = test_batch_looper(first, ready.evaluated_model, ready.forward, meter)
+                means = test_batch_looper(
+                    first, ready.evaluated_model, ready.forward, meter, micro=ready.measuring
+                )
                 metrics |= {f"{split}/{name}": value for name, value in means.items()}
-        return {"task": task.name, **ready.facts(), "metrics": metrics, "seconds": seconds}
+        told = {"metrics": metrics, "seconds": seconds, "alerts": alerts}
+        return {"task": task.name, **ready.facts(), **told}
     finally:
         ready.splits.close()

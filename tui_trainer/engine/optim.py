@@ -91,11 +91,12 @@ def _refuse_unfit(hparams: Hparams, model: nn.Module) -> None:
         raise UsageError(
             "optimizer can't train this model", "LBFGS does not take complex parameters", "--optimizer Adam"
         )
-    if sparse and hparams.grad_clip_norm is not None:
+    if sparse and (hparams.grad_clip_norm is not None or hparams.on_nonfinite == "skip"):
+        clips = hparams.grad_clip_norm is not None
         raise UsageError(
-            "gradients can't be clipped",
+            "gradients can't be clipped" if clips else "steps can't be skipped",
             "the model has an embedding with sparse=True, and torch has no norm of sparse gradients",
-            "--grad-clip-norm none, or sparse=False",
+            f"{'--grad-clip-norm none' if clips else '--on-nonfinite rollback'}, or sparse=False",
         )
 
 
@@ -136,6 +137,11 @@ class Schedule:
         """Call with the monitored value after each evaluation."""
         if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(monitored)
+
+    @property
+    def lr(self) -> float:
+        """The first parameter group's rate for the next step."""
+        return float(self._optimizer.param_groups[0]["lr"])
 
     def set_lr(self, lr: float) -> float:
         """Use this rate from the next step on. The schedule goes on from there, in the same proportions.

@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
+from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
+from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.optim import Schedule
-from tui_trainer.engine.rows import NONFINITE_HINT
 from tui_trainer.engine.update import Forward, Updater
-from tui_trainer.errors import TrainerError
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Prepared:
     """What the loop trains with.
 
     Attributes:
+        measuring: how many samples go through the model at once in evaluation; the updater knows of training.
         steps_per_epoch: optimizer steps of an epoch; None where the data have no length.
         total_steps: optimizer steps of the whole run; None where that is not known.
     """
@@ -37,6 +38,7 @@ class Prepared:
     schedule: Schedule
     scaler: torch.amp.GradScaler | None
     updater: Updater
+    measuring: MicroBatches
     monitor: Monitor
     steps_per_epoch: int | None
     total_steps: int | None
@@ -76,6 +78,7 @@ class Prepared:
             "scaler": self.scaler.state_dict() if self.scaler is not None else None,
             "averaged": raw,
             "monitor": self.monitor.state_dict(),
+            "micro": {"train": self.updater.micro.size, "eval": self.measuring.size},
             "rng": rng.state_dict(self.device.torch),
         }
 
@@ -103,6 +106,9 @@ class Prepared:
         self.monitor.load_state_dict(state["monitor"])
         if self.monitor.exhausted:
             self.monitor.restart_patience()
+        if "micro" in state:
+            self.updater.micro.go_on_with(state["micro"]["train"])
+            self.measuring.go_on_with(state["micro"]["eval"])
         # Last, since loading may draw random numbers.
         rng.load_state_dict(state["rng"], self.device.torch)
 
@@ -113,12 +119,12 @@ class Prepared:
             step: optimizer steps done, for the message.
 
         Raises:
-            TrainerError: a weight is NaN or infinite.
+            NonFinite: a weight is NaN or infinite.
         """
         for name, parameter in self.model.named_parameters():
             if parameter.is_floating_point() and not bool(torch.isfinite(parameter.detach()).all()):
                 message = f"after step {step}, {name} holds NaN or infinite values"
-                raise TrainerError("weights are not finite", message, NONFINITE_HINT)
+                raise NonFinite("weights are not finite", message, step)
 
     def close(self) -> None:
         """End loader processes and empty the device's cache. Drop the last reference to this, too."""

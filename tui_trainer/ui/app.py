@@ -104,6 +104,7 @@ class TrainerApp(App[Leaving]):
         self._ticker = Ticker(self._tick, self.set_timer)
         self._leaving: Leaving | None = None
         self._told: Training | None = None
+        self._trouble: str | None = None
         theme.register(self)
         if self.no_color:
             theme.drop_colours(self._filters)
@@ -159,6 +160,7 @@ class TrainerApp(App[Leaving]):
         """Read what is new and draw it."""
         if self.training is not None:
             self._follow_training(self.training)
+            self._tell_trouble(self.training.trouble)
         if self.view is not None:
             self.view.refresh()
         if self.baseline is not None and not self.baseline.loaded:
@@ -371,6 +373,16 @@ class TrainerApp(App[Leaving]):
                 self.write_to_terminal(sequence)
         if training.error is not None and self._leaving is None:
             self.show_error(training.error, training.log)
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        """Say that the run directory can't be written, and that it can again."""
+        before, self._trouble = self._trouble, trouble
+        if trouble is not None and before is None:
+            text = f"{one_line(trouble)}. Training goes on; what can't be written waits in memory."
+            title = "the run directory can't be written"
+            self.notify(text, title=title, severity="error", markup=False, timeout=30)
+        elif trouble is None and before is not None:
+            self.notify("the run directory is written again", markup=False)
 
     def call_soon(self, callback: Callable[[], Any]) -> None:
         """Run something in the app's own thread. Safe from any thread, also while the app is going down."""
