@@ -14,6 +14,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ class Death:
     Attributes:
         moment: `call` (a file system operation), `save` (one in the checkpoints folder), `rotate` (a deletion
             there), `train` or `test` (a batch's forward pass).
-        count: at which of them, from 1. 0: before anything.
+        count: at which of them, from 1.
         seconds: after this long instead, by the clock.
     """
 
@@ -103,6 +104,7 @@ class Lives:
         run_dir: Path | None = None,
         environment: Mapping[str, str] | None = None,
         trace: Path | None = None,
+        settled: bool = False,
     ) -> Life:
         """Call a function in a child.
 
@@ -113,6 +115,8 @@ class Lives:
             run_dir: the run that is looked over for strays.
             environment: what the child's has beside the server's.
             trace: gets the child's file system operations, for `read_trace`.
+            settled: no step is made before the checkpoint that was due is written, so that a number of steps
+                tells which checkpoints there are.
         """
         order = {
             "call": call,
@@ -121,6 +125,7 @@ class Lives:
             "run_dir": str(run_dir) if run_dir is not None else None,
             "environment": dict(environment or {}),
             "trace": str(trace) if trace is not None else None,
+            "settled": settled,
             "folder": str(self._folder),
         }
         assert self._server.stdin is not None
@@ -211,9 +216,7 @@ def _be_born(order: dict[str, Any], folder: Path) -> None:
         os.environ.update(order["environment"])
         module, _, name = order["call"].partition(":")
         function = getattr(importlib.import_module(module), name)
-        run_dir = Path(order["run_dir"]) if order["run_dir"] else None
-        trace = Path(order["trace"]) if order["trace"] else None
-        with _watched(order["death"], run_dir, folder / "told", trace):
+        with _watched(order, folder / "told"):
             code = int(function(*order["args"]) or 0)
     except BaseException:
         traceback.print_exc()
@@ -224,35 +227,41 @@ def _be_born(order: dict[str, Any], folder: Path) -> None:
         os._exit(code)
 
 
-def _watched(death: dict[str, Any] | None, run_dir: Path | None, told: Path, trace: Path | None) -> ExitStack:
-    """Count moments, end the life at the one that was ordered."""
+def _watched(order: dict[str, Any], told: Path) -> ExitStack:
+    """Count moments, and end the life at the one that was ordered."""
+    from tui_trainer.engine.saving import Saver
     from tui_trainer.engine.update import Forward
     from tui_trainer.runs.writer import RunWriter
 
-    wanted = Death(**death) if death else Death()
+    wanted = Death(**order["death"]) if order["death"] else Death()
+    run_dir = Path(order["run_dir"]) if order["run_dir"] else None
+    # Checkpoints are written in a thread of their own; loader processes are none of this life.
+    counting, life = threading.Lock(), os.getpid()
     reached = dict.fromkeys(("call", "save", "rotate", "train", "test"), 0)
-    forward = Forward.__call__
+    forward, save = Forward.__call__, Saver.save
     tell_file, trace_file = (
-        os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in (told, trace)
+        os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in (told, order["trace"])
     )
     write: Callable[[int, bytes], int] = os.write
 
     def tell(**facts: Any) -> None:
         write(tell_file, json.dumps(facts).encode() + b"\n")
 
-    def reach(moment: str) -> None:
-        reached[moment] += 1
-        if moment == wanted.moment and reached[moment] == wanted.count:
-            tell(reached=reached)
-            os.kill(os.getpid(), signal.SIGKILL)
+    def reach(*moments: str) -> None:
+        with counting:
+            for moment in moments:
+                reached[moment] += 1
+                if moment == wanted.moment and reached[moment] == wanted.count:
+                    tell(reached=reached)
+                    os.kill(life, signal.SIGKILL)
 
     def operated(operation: Operation) -> None:
+        if os.getpid() != life:
+            return
         write(trace_file, pickle.dumps(operation))
-        reach("call")
-        if "/checkpoints/" in operation.path:
-            reach("save")
-            if operation.kind == "unlink":
-                reach("rotate")
+        saving = "/checkpoints/" in operation.path
+        rotating = saving and operation.kind == "unlink"
+        reach("call", *["save"] * saving, *["rotate"] * rotating)
 
     def forwarded(self: Any, model: Any, batch: Any) -> Any:
         if model.training and reached["train"] == 0 and run_dir is not None:
@@ -260,15 +269,19 @@ def _watched(death: dict[str, Any] | None, run_dir: Path | None, told: Path, tra
         reach("train" if model.training else "test")
         return forward(self, model, batch)
 
+    def save_and_wait(self: Saver, *args: Any, **options: Any) -> None:
+        save(self, *args, **options)
+        self.settle()
+
     watching = ExitStack()
     watching.enter_context(patch.object(Forward, "__call__", forwarded))
+    if order["settled"]:
+        watching.enter_context(patch.object(Saver, "save", save_and_wait))
     watching.enter_context(traced(operated))
     for opening in (RunWriter.create, RunWriter.resume):
         # They took the system call when they were defined.
         watching.enter_context(patch.dict(opening.__func__.__kwdefaults__, write=os.pwrite))
     watching.callback(lambda: tell(reached=reached))
-    if wanted.seconds is None and wanted.moment and wanted.count == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
     return watching
 
 

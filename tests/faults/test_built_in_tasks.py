@@ -104,7 +104,7 @@ def test_a_built_in_task_goes_on_to_the_same_bits(
 
     def live(run: Path, death: Death | None = None) -> Life:
         words = ("--no-ui", "--preset", preset, "--resume", "auto", "--run-dir", run, "--quiet")
-        return lives.command(*words, death=death)
+        return lives.command(*words, death=death, settled=True)
 
     whole = tmp_path / "whole"
     assert live(whole).code == 0

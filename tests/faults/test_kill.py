@@ -27,7 +27,7 @@ NAMES = {
 @pytest.mark.fault(
     1,
     "kill −9 at random moments: start, training, evaluation, save, deletion of old checkpoints",
-    "the run resumes unaided; at most one checkpoint interval is lost; nothing is left lying about",
+    "the run resumes unaided; at most one interval and the save under way are lost; no file is left over",
 )
 def test_a_killed_run_resumes_unaided(lives: Lives, tmp_path: Path, tried: Tried) -> None:
     kills, dice, number, moments = repetitions(200, 8), Random(1), 0, Counter[str]()

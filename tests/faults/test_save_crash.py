@@ -46,7 +46,7 @@ def scene(lives: Lives, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     whole = MortalRun(lives, tmp_path_factory.mktemp("whole") / "run", "--keep_checkpoints", "none")
     whole.live()
     base = MortalRun(lives, tmp_path_factory.mktemp("base") / "run")
-    base.live(Death("train", 7))
+    base.live(Death("train", 7), settled=True)
     counted = copy(base.layout.root, tmp_path_factory.mktemp("counted"))
     life = MortalRun(lives, counted, "--max_steps", 9).live()
     assert newest_good(RunLayout(counted))[0]["tag"] == AFTER
@@ -91,7 +91,7 @@ def test_a_kill_behind_any_call_leaves_the_old_checkpoint_or_the_new(
     for call in range(1, scene.save + 1, repetitions(1, 6)):
         run_dir = copy(scene.base, tmp_path / str(call))
         with tried.attempt():
-            assert MortalRun(lives, run_dir).live(Death("save", call)).killed
+            assert MortalRun(lives, run_dir).live(Death("save", call), settled=True).killed
             found.append(assert_loads(run_dir, scene.whole))
             assert_goes_on(lives, run_dir, scene.whole)
     # First always the old one, from some call on always the new one.
@@ -141,7 +141,7 @@ def test_without_fsync_a_power_cut_would_do_harm(lives: Lives, scene: Scene, tmp
 def operations_of_a_save(lives: Lives, run_dir: Path) -> list[Operation]:
     """What a life does from its start until a step after its first save."""
     trace = run_dir.with_name("trace")
-    MortalRun(lives, run_dir).live(Death("train", INTERVAL + 1), trace=trace)
+    MortalRun(lives, run_dir).live(Death("train", INTERVAL + 1), trace=trace, settled=True)
     return read_trace(trace)
 
 

@@ -23,7 +23,7 @@ def killed(lives: Lives, tmp_path: Path) -> MortalRun:
     """A run whose trainer was killed behind its first checkpoint; its lock file is still there."""
     run = MortalRun(lives, tmp_path / "runs" / "run")
     run.layout.root.parent.mkdir()
-    assert run.live(Death("train", 5)).killed
+    assert run.live(Death("train", 5), settled=True).killed
     assert run.layout.lock.exists()
     return run
 
