@@ -10,9 +10,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -22,12 +24,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from tests.faults.tracing import Operation, traced
+
 COMMAND_LINE = "tui_trainer.cli.main:main"
 
 _LOADED = (
     "torch",
     # The first optimizer of a process imports it.
     "torch._dynamo",
+    "sklearn.datasets",
     "tui_trainer.engine.experiment",
     "tui_trainer.engine.system",
     "tui_trainer.cli.train",
@@ -39,9 +44,9 @@ class Death:
     """When a life is cut off by SIGKILL: at a moment of its own, or after a time.
 
     Attributes:
-        moment: `call` (a file system operation), `save` (one in the checkpoints folder, other than a
-            deletion), `rotate` (a deletion there), `train` or `test` (a batch's forward pass).
-        count: at which of them, from 1. 0: before anything.
+        moment: `call` (a file system operation), `save` (one in the checkpoints folder), `rotate` (a deletion
+            there), `train` or `test` (a batch's forward pass).
+        count: at which of them, from 1.
         seconds: after this long instead, by the clock.
     """
 
@@ -98,6 +103,8 @@ class Lives:
         death: Death | None = None,
         run_dir: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        trace: Path | None = None,
+        settled: bool = False,
     ) -> Life:
         """Call a function in a child.
 
@@ -107,6 +114,9 @@ class Lives:
             death: when it is killed.
             run_dir: the run that is looked over for strays.
             environment: what the child's has beside the server's.
+            trace: gets the child's file system operations, for `read_trace`.
+            settled: no step is made before the checkpoint that was due is written, so that a number of steps
+                tells which checkpoints there are.
         """
         order = {
             "call": call,
@@ -114,6 +124,8 @@ class Lives:
             "death": vars(death) if death is not None else None,
             "run_dir": str(run_dir) if run_dir is not None else None,
             "environment": dict(environment or {}),
+            "trace": str(trace) if trace is not None else None,
+            "settled": settled,
             "folder": str(self._folder),
         }
         assert self._server.stdin is not None
@@ -153,6 +165,15 @@ def strays(run_dir: Path) -> list[str]:
     found = {path for path in run_dir.rglob("*") if path.is_file()} - known
     sources = {path for path in found if path.parent == layout.task_source and path.suffix != ".tmp"}
     return sorted(str(path.relative_to(run_dir)) for path in found - sources)
+
+
+def read_trace(trace: Path) -> list[Operation]:
+    """The operations of a life, in order."""
+    operations = []
+    with open(trace, "rb") as file, suppress(EOFError):
+        while True:
+            operations.append(pickle.load(file))
+    return operations
 
 
 # ---------------------------------------------------------------------- the far side
@@ -195,8 +216,7 @@ def _be_born(order: dict[str, Any], folder: Path) -> None:
         os.environ.update(order["environment"])
         module, _, name = order["call"].partition(":")
         function = getattr(importlib.import_module(module), name)
-        run_dir = Path(order["run_dir"]) if order["run_dir"] else None
-        with _watched(order["death"], run_dir, folder / "told"):
+        with _watched(order, folder / "told"):
             code = int(function(*order["args"]) or 0)
     except BaseException:
         traceback.print_exc()
@@ -207,30 +227,41 @@ def _be_born(order: dict[str, Any], folder: Path) -> None:
         os._exit(code)
 
 
-def _watched(death: dict[str, Any] | None, run_dir: Path | None, told: Path) -> ExitStack:
-    """Count moments, end the life at the one that was ordered."""
-    from tests.faults.tracing import Operation, traced
+def _watched(order: dict[str, Any], told: Path) -> ExitStack:
+    """Count moments, and end the life at the one that was ordered."""
+    from tui_trainer.engine.saving import Saver
     from tui_trainer.engine.update import Forward
+    from tui_trainer.runs.writer import RunWriter
 
-    wanted = Death(**death) if death else Death()
+    wanted = Death(**order["death"]) if order["death"] else Death()
+    run_dir = Path(order["run_dir"]) if order["run_dir"] else None
+    # Checkpoints are written in a thread of their own; loader processes are none of this life.
+    counting, life = threading.Lock(), os.getpid()
     reached = dict.fromkeys(("call", "save", "rotate", "train", "test"), 0)
-    forward = Forward.__call__
-    tell_file = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    forward, save = Forward.__call__, Saver.save
+    tell_file, trace_file = (
+        os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in (told, order["trace"])
+    )
     write: Callable[[int, bytes], int] = os.write
 
     def tell(**facts: Any) -> None:
         write(tell_file, json.dumps(facts).encode() + b"\n")
 
-    def reach(moment: str) -> None:
-        reached[moment] += 1
-        if moment == wanted.moment and reached[moment] == wanted.count:
-            tell(reached=reached)
-            os.kill(os.getpid(), signal.SIGKILL)
+    def reach(*moments: str) -> None:
+        with counting:
+            for moment in moments:
+                reached[moment] += 1
+                if moment == wanted.moment and reached[moment] == wanted.count:
+                    tell(reached=reached)
+                    os.kill(life, signal.SIGKILL)
 
     def operated(operation: Operation) -> None:
-        reach("call")
-        if "/checkpoints/" in operation.path:
-            reach("rotate" if operation.kind == "unlink" else "save")
+        if os.getpid() != life:
+            return
+        write(trace_file, pickle.dumps(operation))
+        saving = "/checkpoints/" in operation.path
+        rotating = saving and operation.kind == "unlink"
+        reach("call", *["save"] * saving, *["rotate"] * rotating)
 
     def forwarded(self: Any, model: Any, batch: Any) -> Any:
         if model.training and reached["train"] == 0 and run_dir is not None:
@@ -238,12 +269,19 @@ def _watched(death: dict[str, Any] | None, run_dir: Path | None, told: Path) -> 
         reach("train" if model.training else "test")
         return forward(self, model, batch)
 
+    def save_and_wait(self: Saver, *args: Any, **options: Any) -> None:
+        save(self, *args, **options)
+        self.settle()
+
     watching = ExitStack()
     watching.enter_context(patch.object(Forward, "__call__", forwarded))
+    if order["settled"]:
+        watching.enter_context(patch.object(Saver, "save", save_and_wait))
     watching.enter_context(traced(operated))
+    for opening in (RunWriter.create, RunWriter.resume):
+        # They took the system call when they were defined.
+        watching.enter_context(patch.dict(opening.__func__.__kwdefaults__, write=os.pwrite))
     watching.callback(lambda: tell(reached=reached))
-    if wanted.seconds is None and wanted.moment and wanted.count == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
     return watching
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tests.helpers import NoisyItems, Points
+from tests.helpers import NoisyItems, Points, points
 
 SEEN = "FAULTS_SEEN"
 """Environment variable with the file that gets a line for each training batch: its samples' numbers."""
@@ -39,6 +39,16 @@ class Numbered(Points):
             with open(os.environ[SEEN], "a") as seen:
                 print(*numbers.tolist(), file=seen)
         return super().compute_loss(model, (inputs, targets), criterion)
+
+
+class Long(Points):
+    """`Points` with epochs of a thousand steps of 8 samples."""
+
+    def __init__(self) -> None:
+        super().__init__(samples=8000)
+
+    def datasets(self, hparams: Any) -> Any:
+        return points(self.samples), None
 
 
 def numbers_seen(text: str) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -12,14 +13,24 @@ from tests.faults.counting import Tried, repetitions
 from tests.faults.lives import Lives
 from tests.faults.mortal import EPOCHS, MortalRun, chosen
 
+NAMES = {
+    "": "by the clock",
+    "call": "at any system call",
+    "save": "in a save",
+    "rotate": "at a deletion",
+    "train": "in a step",
+    "test": "in an evaluation",
+}
+"""Moments of `chosen`, in words."""
+
 
 @pytest.mark.fault(
     1,
     "kill −9 at random moments: start, training, evaluation, save, deletion of old checkpoints",
-    "the run resumes unaided; at most one checkpoint interval is lost; nothing is left lying about",
+    "the run resumes unaided; at most one interval and the save under way are lost; no file is left over",
 )
 def test_a_killed_run_resumes_unaided(lives: Lives, tmp_path: Path, tried: Tried) -> None:
-    kills, dice, number = repetitions(200, 8), Random(1), 0
+    kills, dice, number, moments = repetitions(200, 8), Random(1), 0, Counter[str]()
     while tried.attempts < kills:
         number += 1
         run = MortalRun(lives, tmp_path / str(number) / "run", "--num_workers", 0)
@@ -28,6 +39,8 @@ def test_a_killed_run_resumes_unaided(lives: Lives, tmp_path: Path, tried: Tried
             death = chosen(dice) if tried.attempts < kills else None
             if run.live(death).killed:
                 tried.right()
+                moments[NAMES[death.moment] if death else ""] += 1
+    tried.tell(", ".join(f"{count} {moment}" for moment, count in moments.most_common()))
 
 
 @pytest.mark.fault(

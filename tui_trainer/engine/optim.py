@@ -52,7 +52,9 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
     plain = all(p.is_floating_point() and p.layout == torch.strided for p in parameters) and not _sparse(
         model
     )
-    if plain and parameters[0].device.type in FUSED_DEVICES.get(name, ()):
+    # Where the gradient scaler skips the first step, torch's fused SGD goes on with uninitialised momentum.
+    unsafe = name == "SGD" and bool(hparams.momentum) and hparams.precision == "float16"
+    if plain and not unsafe and parameters[0].device.type in FUSED_DEVICES.get(name, ()):
         options["fused"] = True
     optimizer: Optimizer = getattr(torch.optim, name)(parameters, **options)
     return optimizer
