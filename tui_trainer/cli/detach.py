@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tui_trainer.cli.app import run_words
+from tui_trainer.cli.tables import say
 from tui_trainer.cli.train import Plan, plan
 from tui_trainer.errors import Exit, FileError
 from tui_trainer.files import lock_is_held, read_owner
@@ -38,7 +39,7 @@ def detach(argv: Sequence[str]) -> int:
     for warning in planned.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if planned.nothing_to_do is not None:
-        print(planned.nothing_to_do, file=sys.stderr)
+        say(planned.nothing_to_do, sys.stderr)
         return Exit.OK
     try:
         layout = _directory(planned)

@@ -10,7 +10,7 @@ from tui_trainer.errors import FileError, UsageError
 from tui_trainer.files import FileLock, LockHeld, lock_is_held, read_owner
 from tui_trainer.runs import control
 from tui_trainer.runs.json_values import read_object
-from tui_trainer.runs.layout import SCHEMA, RunLayout
+from tui_trainer.runs.layout import SCHEMA, RunLayout, is_newer
 
 
 def claim_new(layout: RunLayout) -> FileLock:
@@ -21,6 +21,7 @@ def claim_new(layout: RunLayout) -> FileLock:
         FileError: the folder can't be written.
     """
     refuse_taken(layout)
+    _refuse_links(layout)
     try:
         for folder in (layout.root, layout.checkpoints, layout.control):
             folder.mkdir(parents=True, exist_ok=True)
@@ -44,20 +45,43 @@ def claim_existing(layout: RunLayout) -> tuple[FileLock, dict[str, Any]]:
     """
     if not layout.run_json.is_file():
         raise FileError("not a run", f"{layout.root} holds no run.json", "tui-train runs lists the runs")
+    _refuse_links(layout)
     lock = _lock(layout)
-    run = read_object(layout.run_json)
-    schema = run.get("schema", SCHEMA)
-    if isinstance(schema, (int, float)) and schema > SCHEMA:
-        lock.release()
-        message = f"{layout.root} is of format {schema}, this version writes {SCHEMA}"
-        raise FileError("run of a newer version", message, "update tui-trainer to go on with it")
     try:
+        _refuse_newer(layout)
         for folder in (layout.checkpoints, layout.control):
             folder.mkdir(exist_ok=True)
-    except OSError as error:
+        return lock, read_object(layout.run_json)
+    except BaseException as error:
         lock.release()
-        raise unwritable(layout, error) from error
-    return lock, run
+        if isinstance(error, OSError):
+            raise unwritable(layout, error) from error
+        raise
+
+
+def _refuse_newer(layout: RunLayout) -> None:
+    """A version that does not know a format must not write it: it would lose what it does not understand.
+
+    Raises:
+        FileError: a file of the record says that it is of a newer format.
+    """
+    for path in (layout.run_json, layout.steps_header, layout.checkpoints_index):
+        schema = read_object(path).get("schema")
+        if is_newer(schema):
+            message = f"{path} is of format {schema}, this version writes {SCHEMA}"
+            raise FileError("run of a newer version", message, "update tui-trainer to go on with it")
+
+
+def _refuse_links(layout: RunLayout) -> None:
+    """Whoever writes a run deletes in these folders, so they must be its own.
+
+    Raises:
+        FileError: one is a link.
+    """
+    for folder in (layout.checkpoints, layout.control):
+        if folder.is_symlink():
+            message = f"{folder} is a link, so files outside of the run would be changed"
+            raise FileError("folder of a run is elsewhere", message, "put the folder itself in its place")
 
 
 @contextmanager

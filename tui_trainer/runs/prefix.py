@@ -16,6 +16,8 @@ from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
 
 _BLOCK = 1 << 20
+MOST_COLUMNS = 2048
+"""Columns of a step series: readers keep sums of each, so a header that names more is refused."""
 
 
 def read_columns(layout: RunLayout) -> list[str]:
@@ -24,7 +26,9 @@ def read_columns(layout: RunLayout) -> list[str]:
     columns = header.get("columns")
     if header.get("dtype") != "<f8" or not isinstance(columns, list):
         return []
-    return columns if all(isinstance(column, str) for column in columns) else []
+    if len(columns) > MOST_COLUMNS or not all(isinstance(column, str) for column in columns):
+        return []
+    return columns
 
 
 def keep_prefix(layout: RunLayout, rows: int, event_bytes: int) -> dict[str, int]:
