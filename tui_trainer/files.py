@@ -131,6 +131,16 @@ def read_plain(path: Path, most: int, follow: bool = True) -> bytes:
     return data
 
 
+def os_failure(error: OSError, path: Path | str) -> str:
+    """What the system refused, in words: `PATH: No space left on device`.
+
+    Args:
+        error: what it raised.
+        path: named where the error names none.
+    """
+    return f"{error.filename or path}: {error.strerror or error}"
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file, as hex."""
     with open_plain(path) as file:

@@ -11,6 +11,7 @@ import torch
 
 from tests.engine.test_resume import CASES, TIMES, assert_equal, crash_at
 from tests.helpers import Points, assert_same_weights, events, resume, rows, tags, weights
+from tests.pseudo import wait_until
 from tui_trainer import TrainerError, train
 from tui_trainer.cli.resume import fork_point, resume_point
 from tui_trainer.engine import checkpoint
@@ -168,6 +169,7 @@ def test_a_live_run_can_be_forked(tmp_path: Path) -> None:
     def on_batch(number: int) -> None:
         if number == 9 and not forked:
             (run_dir,) = tmp_path.iterdir()
+            wait_until(lambda: tags(run_dir) == ["1"], "the first checkpoint")
             forked.append(fork(Points(), run_dir, "1", BASE))
 
     whole = train(Points(on_batch=on_batch), {**BASE, "checkpoint_every": 1, "epochs": 2}, runs_dir=tmp_path)

@@ -13,7 +13,7 @@ from tui_trainer.cli.app import run_words
 from tui_trainer.cli.tables import say
 from tui_trainer.cli.train import Plan, plan
 from tui_trainer.errors import Exit, FileError
-from tui_trainer.files import lock_is_held, read_owner
+from tui_trainer.files import lock_is_held, os_failure, read_owner
 from tui_trainer.runs.layout import RunLayout, create_run_dir
 
 _LOOK_S = 0.05
@@ -46,8 +46,7 @@ def detach(argv: Sequence[str]) -> int:
         begin = _size(layout.console_log)
         process = start_detached(words, layout.root)
     except OSError as error:
-        where = error.filename or planned.order.runs_dir
-        message = f"{where}: {error.strerror or error}"
+        message = os_failure(error, planned.order.runs_dir)
         raise FileError(
             "can't start in the background", message, "--runs-dir DIR chooses another folder"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any, cast
@@ -43,7 +44,7 @@ class _Hashing:
 
 
 def plain(value: Any) -> Any:
-    """Turn a state into types that `torch.load(weights_only=True)` reads, tensors on the host.
+    """A copy of a state in types that `torch.load(weights_only=True)` reads, tensors on the host.
 
     Optimizers and users' objects hold NumPy scalars, enums, paths and special dicts, which it refuses.
     """
@@ -67,17 +68,13 @@ def plain(value: Any) -> Any:
 
 
 def _on_host(tensor: Tensor) -> Tensor:
-    host = tensor.detach().to("cpu")
-    # A view would drag its whole storage into the file.
-    return (
-        host.clone()
-        if host.layout == torch.strided and host.untyped_storage().nbytes() > host.nbytes
-        else host
-    )
+    """A copy of one's own: training goes on while it is written. A view does not drag its storage along."""
+    tensor = tensor.detach()
+    return tensor.clone() if tensor.device.type == "cpu" else tensor.to("cpu")
 
 
 def model_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """The model's state_dict on the host, with tensors that share memory still shared."""
+    """A copy of the model's state_dict on the host, with tensors that share memory still shared."""
     shared: dict[tuple[int, ...], Tensor] = {}
     state = {}
     for name, tensor in model.state_dict().items():
@@ -148,6 +145,7 @@ def save_checkpoint(
     time: float,
     best: bool,
     keep: int | None,
+    protect: str | None = None,
 ) -> Entry:
     """Write a checkpoint's four files, then its index entry, then let retention delete older ones.
 
@@ -156,13 +154,14 @@ def save_checkpoint(
         epoch: finished epochs.
         batch: batches done in the epoch after that one.
         weights: state_dict of the model that was evaluated, on the host.
-        trainer_state: what an exact resume needs beside it.
+        trainer_state: what an exact resume needs beside it, in plain types.
         hparams: the run's hparams, as JSON values.
         metrics: the latest value of each metric.
         step: optimizer steps done.
         time: unix seconds.
         best: the best so far by the monitored metric.
         keep: how many of the newest stay; None for all.
+        protect: tag of one that stays, whatever its age.
 
     Returns:
         The index entry.
@@ -178,7 +177,7 @@ def save_checkpoint(
     try:
         known = {
             model_file.name: _save(model_file, dict(weights)),
-            state_file.name: _save(state_file, plain({"schema": SCHEMA, **trainer_state})),
+            state_file.name: _save(state_file, {"schema": SCHEMA, **trainer_state}),
         }
         write_object(layout.parameters_file(tag), hparams)
         write_object(layout.tensors_file(tag), {"tensors": describe_tensors(weights)})
@@ -195,7 +194,9 @@ def save_checkpoint(
             for path in checkpoints.checkpoint_files(layout, tag):
                 path.unlink(missing_ok=True)
         raise
-    checkpoints.remove_entries(layout, checkpoints.to_delete(entries, keep))
+    # What can't be deleted now goes with the next one.
+    with suppress(OSError):
+        checkpoints.remove_entries(layout, checkpoints.to_delete(entries, keep, protect))
     return entry
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tui_trainer.engine.inbox import POLL_S, Inbox, by_request
 from tui_trainer.engine.interrupt import StopNow, StopRequest
 from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.files import os_failure
 from tui_trainer.runs.checkpoints import read_index, remove_entries, set_pinned
 from tui_trainer.runs.control import Request
 from tui_trainer.runs.writer import RunWriter
@@ -66,6 +67,9 @@ class Controlled(Protocol):
             FileError: it can't be written.
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
+
+    def settle_saves(self) -> None:
+        """Wait until the index of checkpoints is nobody else's to change."""
 
     def set_lr(self, lr: float) -> float:
         """Train on with this rate. Returns the one that the next step would have used."""
@@ -141,7 +145,7 @@ class Controls:
                 # Only the request is refused: what is wrong with the run itself, training finds out.
                 facts["error"] = str(error)
             except OSError as error:
-                facts["error"] = f"{error.filename or self._writer.layout.root}: {error.strerror or error}"
+                facts["error"] = os_failure(error, self._writer.layout.root)
             self._record(request, run.step, **facts)
         requests.extendleft(reversed(kept))
 
@@ -167,6 +171,7 @@ class Controls:
             return {"path": run.save_here()}
         if action == "set":
             return {"old": {"lr": run.set_lr(value["lr"])}}
+        run.settle_saves()
         if action == "rm":
             self._refuse_protected(value)
             remove_entries(layout, [value])

@@ -19,7 +19,7 @@ from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.evaluation import evaluate
 from tui_trainer.engine.heap import few_full_collections
-from tui_trainer.engine.interrupt import StopRequest
+from tui_trainer.engine.interrupt import StopNow, StopRequest
 from tui_trainer.engine.meter import CAPACITY, Meter
 from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.prepare import prepare
@@ -33,6 +33,10 @@ from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
+
+
+STOP_NOW_PATIENCE_S = 2.0
+"""How long somebody who wants to leave at once waits for a checkpoint that is being written."""
 
 
 class Experiment:
@@ -77,11 +81,12 @@ class Experiment:
         self.seconds = 0.0
         self._clock = controls.clock
         self._requests = controls.inbox.requests
-        self._saver = Saver(writer, hparams, self._clock)
         self._began = self._clock()
         self._resume = resume
         self._parent = resume.parent(writer.layout) if resume is not None else None
         entry = resume.entry if resume is not None else None
+        origin = entry["tag"] if entry is not None else None
+        self._saver = Saver(writer, hparams, self._clock, origin)
         if entry is not None and self._parent is None:
             # Until the checkpoint is loaded: a start that fails says how far the run had come.
             self.progress = Progress(entry["epoch"], entry["batch"], entry["step"])
@@ -100,12 +105,13 @@ class Experiment:
             train on every batch of the epoch        (rows, saves, stops and requests at step boundaries)
             evaluate on the validation and test sets
             record the epoch, move the scheduler, save
-        save
+        save, and wait until that is written
 
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
         self._ready = prepare(self.task, self.hparams, self._phase, self._on_device)
+        patience = None
         try:
             with few_full_collections():
                 self._begin()
@@ -114,15 +120,20 @@ class Experiment:
                     if finished_epoch:
                         self._end_epoch()
                 ending = self._save_end(ending)
+                self._finish_saving(ending)
             if ending.status == "stopped":
                 self.controls.settle(self.progress.step)
             return ending
+        except StopNow:
+            patience = STOP_NOW_PATIENCE_S
+            raise
         except Exception:
             # The steps before a failure are what one looks at; after a device's failure they can't be read.
             with suppress(Exception):
                 self._flush_rows()
             raise
         finally:
+            self._saver.close(patience)
             self.seconds = self._seconds()
             self._close()
 
@@ -321,9 +332,14 @@ class Experiment:
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
         if not self._saver.saved(self.progress):
-            best = self._improved_at == self.progress.step
-            self._saver.save(self._ready, self.progress, self.metrics, self._trainer_state, best)
+            self._save(best=self._improved_at == self.progress.step)
+        self._saver.settle()
         return path_here(self.writer.layout, self.progress)
+
+    def settle_saves(self) -> None:
+        """Wait until the index holds every checkpoint that was taken, or can't for lack of space."""
+        with suppress(FileError):
+            self._saver.settle()
 
     def set_lr(self, lr: float) -> float:
         """Train on with this rate. Returns the one that the next step would have used."""
@@ -442,14 +458,24 @@ class Experiment:
         return ending
 
     def _save(self, best: bool = False) -> None:
-        """Save a checkpoint. What can't be written is an alert: training is worth more than one save.
+        """Save a checkpoint of this place.
 
         Raises:
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
+        self._saver.save(self._ready, self.progress, self.metrics, self._trainer_state, best)
+
+    def _finish_saving(self, ending: Ending) -> None:
+        """Wait for what is being written. A finished run without its last checkpoint has not finished.
+
+        Raises:
+            FileError: the disk does not take it.
+        """
         try:
-            self._saver.save(self._ready, self.progress, self.metrics, self._trainer_state, best)
+            self._saver.finish(lambda: self.stop.reason is not None)
         except FileError as error:
+            if ending.status == "finished":
+                raise
             self._alert("error", error.title, error.message)
 
     def _save_what_is_left(self) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tui_trainer.engine.identity import source_of
 from tui_trainer.files import sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
-from tui_trainer.runs.events import decode
+from tui_trainer.runs.events import decode, encode
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.writer import RunWriter
@@ -61,41 +62,55 @@ def open_resumed(resume: ResumePoint, facts: dict[str, Any], hparams: dict[str, 
     Raises:
         TrainerError: another process holds the run, or it can't be read or written.
     """
-    writer = RunWriter.resume(resume.layout, facts, hparams, _record_position(resume))
+    position, line = record_of(resume.layout, resume.entry)
+    writer = RunWriter.resume(resume.layout, facts, hparams, position, line)
     if resume.entry is not None:
-        here = parse_tag(resume.entry["tag"])
-        # Newer ones are bad, or it would go on from there.
-        newer = [e["tag"] for e in read_index(resume.layout) if parse_tag(e["tag"]) > here]
-        remove_entries(resume.layout, newer)
+        drop_newer(resume.layout, resume.entry["tag"])
     return writer
 
 
-def _record_position(resume: ResumePoint) -> dict[str, int]:
-    if resume.entry is None:
-        return {"rows": 0, "event_bytes": 0}
+def record_of(layout: RunLayout, entry: Entry | None) -> tuple[dict[str, int], bytes]:
+    """How much of a run's record belongs to a checkpoint.
+
+    Returns:
+        The position that the checkpoint holds, and the lines that tell of it and of earlier ones: those that
+        were written to the disk after the position was taken.
+    """
+    if entry is None:
+        return {"rows": 0, "event_bytes": 0}, b""
     from tui_trainer.engine.checkpoint import load_trainer_state
 
-    state = load_trainer_state(resume.layout.trainer_state_file(resume.entry["tag"]))
+    state = load_trainer_state(layout.trainer_state_file(entry["tag"]))
     position: dict[str, int] = state["record"]
-    return {**position, "event_bytes": _after_checkpoint(resume.layout, position["event_bytes"])}
+    return position, _checkpoint_lines(layout, entry, position["event_bytes"])
 
 
-def _after_checkpoint(layout: RunLayout, position: int) -> int:
-    """Where the line that tells of a checkpoint ends.
+def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
+    from tui_trainer.engine.saving import checkpoint_facts
 
-    A checkpoint is told about when it is complete, so its own line lies behind the position that it holds.
-    """
-    try:
-        with open(layout.events, "rb") as file:
-            file.seek(position)
-            while (event := decode(line := file.readline())) is not None and line.endswith(b"\n"):
-                if event["event"] == "checkpoint":
-                    return file.tell()
-                if event["event"] != "system":
-                    break
-    except OSError:
-        pass
-    return position
+    here = parse_tag(entry["tag"])
+    facts = {e["tag"]: checkpoint_facts(layout, e) for e in read_index(layout) if parse_tag(e["tag"]) <= here}
+    known = {fact["path"] for fact in facts.values()}
+    lines, told = [], set()
+    with suppress(OSError), open(layout.events, "rb") as file:
+        file.seek(begin)
+        for line in file:
+            event = decode(line) if line.endswith(b"\n") else None
+            if event is not None and event["event"] == "checkpoint" and event.get("path") in known:
+                lines.append(line)
+                told.add(event["path"])
+    own = facts[entry["tag"]]
+    if own["path"] not in told:
+        # Killed between the two: the index knew it, the record did not yet.
+        name = RunReader(layout.root).run().get("run_id") or run_id(layout)
+        lines.append(encode({"event": "checkpoint", "time": entry["time"], "run_id": name, **own}))
+    return b"".join(lines)
+
+
+def drop_newer(layout: RunLayout, tag: str) -> None:
+    """Delete the checkpoints after the one that a run goes on from: bad, or of a future that was undone."""
+    here = parse_tag(tag)
+    remove_entries(layout, [e["tag"] for e in read_index(layout) if parse_tag(e["tag"]) > here])
 
 
 def notices(task: Task, resume: ResumePoint | None) -> Iterator[tuple[str, str]]:

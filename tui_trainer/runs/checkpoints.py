@@ -169,18 +169,22 @@ def set_pinned(layout: RunLayout, tag: str, pinned: bool) -> None:
     _write(layout, entries)
 
 
-def to_delete(entries: Sequence[Mapping[str, Any]], keep: int | None) -> list[str]:
+def to_delete(
+    entries: Sequence[Mapping[str, Any]], keep: int | None, protect: str | None = None
+) -> list[str]:
     """Tags that retention lets go: all but the newest `keep`, and the best, last and pinned ones.
 
     Args:
         entries: the index.
         keep: how many of the newest stay; None for all.
+        protect: tag of one that stays, too.
     """
     if keep is None:
         return []
     ordered = sorted(entries, key=_order)
     old = ordered[: max(0, len(ordered) - max(0, keep))]
-    return [e["tag"] for e in old if not (e.get("best") or e.get("last") or e.get("pinned"))]
+    marked = {e["tag"] for e in old if e.get("best") or e.get("last") or e.get("pinned")}
+    return [e["tag"] for e in old if e["tag"] not in marked and e["tag"] != protect]
 
 
 def verify(layout: RunLayout, tag: str) -> list[str]:

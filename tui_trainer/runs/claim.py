@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tui_trainer.errors import FileError, UsageError
-from tui_trainer.files import FileLock, LockHeld, lock_is_held, read_owner
+from tui_trainer.files import FileLock, LockHeld, lock_is_held, os_failure, read_owner
 from tui_trainer.runs import control
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import SCHEMA, RunLayout, is_newer
@@ -148,5 +148,5 @@ def in_use(layout: RunLayout, owner: dict[str, Any]) -> UsageError:
 
 def unwritable(layout: RunLayout, error: OSError) -> FileError:
     """The error for a run directory that the file system refuses to write."""
-    message = f"{error.filename or layout.root}: {error.strerror or error}"
+    message = os_failure(error, layout.root)
     return FileError("run directory can't be written", message, "choose another folder with --runs-dir")

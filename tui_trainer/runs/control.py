@@ -116,7 +116,7 @@ def send(
         layout.control.mkdir(exist_ok=True)
         files.create_only(layout.control / f"{request.id}.json", json.dumps(content).encode() + b"\n")
     except OSError as error:
-        message = f"{error.filename or layout.control}: {error.strerror or error}"
+        message = files.os_failure(error, layout.control)
         raise FileError(
             "request can't be written", message, "only who may write to a run can control it"
         ) from error

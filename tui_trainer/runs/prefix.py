@@ -31,10 +31,16 @@ def read_columns(layout: RunLayout) -> list[str]:
     return columns
 
 
-def keep_prefix(layout: RunLayout, rows: int, event_bytes: int) -> dict[str, int]:
+def keep_prefix(layout: RunLayout, rows: int, event_bytes: int, then: bytes = b"") -> dict[str, int]:
     """Keep at most `rows` step rows and `event_bytes` of events, whole rows and lines only.
 
     Also clears away unfinished files of the process that wrote before. The caller holds the run's lock.
+
+    Args:
+        layout: the run's paths.
+        rows: step rows to keep.
+        event_bytes: bytes of events to keep.
+        then: whole lines that follow the events kept.
 
     Returns:
         What was kept: {"rows": count, "event_bytes": bytes}.
@@ -48,14 +54,14 @@ def keep_prefix(layout: RunLayout, rows: int, event_bytes: int) -> dict[str, int
     width = 8 * len(read_columns(layout))
     rows = max(0, min(rows, _size(layout.steps) // width)) if width else 0
     lines = _whole_lines(layout.events, event_bytes)
-    if rows * width < _size(layout.steps) or lines < _size(layout.events):
+    if rows * width < _size(layout.steps) or not _ends_with(layout.events, lines, then):
         # Steps first: a reader that starts again because of the new events file finds the new rows.
         _keep(layout.steps, rows * width)
-        _keep(layout.events, lines)
+        _keep(layout.events, lines, then)
     if rows == 0:
         # Without rows nothing binds the columns: a restart may name others.
         layout.steps_header.unlink(missing_ok=True)
-    return {"rows": rows, "event_bytes": lines}
+    return {"rows": rows, "event_bytes": lines + len(then)}
 
 
 def _size(path: Path) -> int:
@@ -63,6 +69,17 @@ def _size(path: Path) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
+
+
+def _ends_with(path: Path, size: int, then: bytes) -> bool:
+    """Whether a file has `size` bytes, then these, and no more."""
+    if _size(path) != size + len(then):
+        return False
+    if not then:
+        return True
+    with open(path, "rb") as file:
+        file.seek(size)
+        return file.read() == then
 
 
 def _whole_lines(path: Path, limit: int) -> int:
@@ -81,11 +98,12 @@ def _whole_lines(path: Path, limit: int) -> int:
     return 0
 
 
-def _keep(path: Path, size: int) -> None:
+def _keep(path: Path, size: int, then: bytes = b"") -> None:
     if not path.exists():
         return
     with open(path, "rb") as old, replacing(path) as new:
         _copy(old, new, size)
+        new.write(then)
 
 
 def _copy(old: IO[bytes], new: IO[bytes], size: int) -> None:

@@ -61,9 +61,9 @@ class RunWriter:
         self._mutex = threading.RLock()
         self._closed = False
         self._ended = False
-        self._json_trouble: str | None = None
-        self._header_trouble: str | None = None
+        self._troubles: dict[str, str] = {}
         self._header_written = bool(columns)
+        self._write = write
         self._events = AppendFile(layout.events, write=write)
         self._steps = AppendFile(layout.steps, write=write)
         self._flushed = timer()
@@ -116,6 +116,7 @@ class RunWriter:
         identity: Mapping[str, Any],
         hparams: Mapping[str, Any],
         position: Mapping[str, int],
+        then: bytes = b"",
         *,
         clock: Clock = time.time,
         timer: Clock = time.monotonic,
@@ -130,6 +131,7 @@ class RunWriter:
             identity: what is new in run.json (host, pid, command, …); its created, schema and run_id stay.
             hparams: the hparams it goes on with.
             position: what `position()` said at the checkpoint; zeros to start again from scratch.
+            then: lines of events that follow what is kept.
             clock: source of unix seconds, for the record.
             timer: source of monotonic seconds, for flushing.
             write: the system call that appends, a parameter for fault tests.
@@ -140,7 +142,7 @@ class RunWriter:
         """
         lock, run = claim_existing(layout)
         try:
-            kept = keep_prefix(layout, int(position.get("rows", 0)), int(position.get("event_bytes", 0)))
+            kept = _cut(layout, position, then)
             here = {"time": clock(), "host": socket.gethostname(), "pid": os.getpid(), **kept}
             run = _resumed(layout, run, identity, here)
             write_object(layout.run_json, run)
@@ -161,11 +163,17 @@ class RunWriter:
             if file.error is not None:
                 lost = f", {file.dropped} lost" if file.dropped else ""
                 parts.append(f"{file.name}: {file.error} ({file.waiting} bytes wait{lost})")
-        if self._header_trouble is not None:
-            parts.append(f"{self.layout.steps_header.name}: {self._header_trouble}")
-        if self._json_trouble is not None:
-            parts.append(f"{self.layout.run_json.name}: {self._json_trouble}")
+        with self._mutex:
+            parts += [f"{name}: {why}" for name, why in self._troubles.items()]
         return "; ".join(parts) or None
+
+    def trouble_with(self, name: str, why: str | None) -> None:
+        """Say that a part of the run directory can't be written, or None: that it can again."""
+        with self._mutex:
+            if why is None:
+                self._troubles.pop(name, None)
+            else:
+                self._troubles[name] = why
 
     def event(self, name: str, /, **fields: Any) -> dict[str, Any]:
         """Append one event, stamped with its time and the run's id. Nothing is appended after `run_end`.
@@ -224,6 +232,30 @@ class RunWriter:
             width = 8 * len(self._columns)
             return {"rows": self._steps.end // width if width else 0, "event_bytes": self._events.end}
 
+    def rewind(self, position: Mapping[str, int], then: bytes = b"") -> None:
+        """Take back what the record holds beyond `position`, as `resume` does, and go on from there.
+
+        Args:
+            position: what `position()` said.
+            then: lines of events that follow what is kept.
+
+        Raises:
+            FileError: it can't be written; the record is as it was.
+        """
+        with self._mutex:
+            self.flush()
+            try:
+                _cut(self.layout, position, then)
+            except OSError as error:
+                raise unwritable(self.layout, error) from error
+            self._events.close()
+            self._steps.close()
+            self._events = AppendFile(self.layout.events, write=self._write)
+            self._steps = AppendFile(self.layout.steps, write=self._write)
+            columns = read_columns(self.layout)
+            self._header_written = bool(columns)
+            self._set_columns(columns)
+
     def update(self, **fields: Any) -> None:
         """Merge fields into run.json and replace the file."""
         with self._mutex:
@@ -237,7 +269,7 @@ class RunWriter:
                 return
             self._lock_file.touch()
             self.flush()
-            if self._json_trouble is not None:
+            if self.layout.run_json.name in self._troubles:
                 self._write_run()
 
     def close(self, **final: Any) -> None:
@@ -253,7 +285,7 @@ class RunWriter:
             self.flush()
             if "status" in final:
                 final = {"ended": self._clock(), **final}
-            if final or self._json_trouble is not None:
+            if final or self.layout.run_json.name in self._troubles:
                 self.update(**final)
             self._closed = True
             self._events.close()
@@ -297,22 +329,25 @@ class RunWriter:
 
     def _write_header(self) -> None:
         header = {"schema": SCHEMA, "run_id": self.run_id, "dtype": "<f8", "columns": self._columns}
-        try:
-            write_object(self.layout.steps_header, header)
-        except OSError as error:
-            self._header_trouble = error.strerror or str(error)
-        else:
-            self._header_written, self._header_trouble = True, None
+        self._header_written = self._write_whole(self.layout.steps_header, header)
 
     def _write_run(self) -> None:
-        if self._closed:
-            return
+        if not self._closed:
+            self._write_whole(self.layout.run_json, self._run)
+
+    def _write_whole(self, path: Path, content: Mapping[str, Any]) -> bool:
+        """Replace a file; False, and trouble, where the disk refuses it."""
         try:
-            write_object(self.layout.run_json, self._run)
+            write_object(path, content)
         except OSError as error:
-            self._json_trouble = error.strerror or str(error)
-        else:
-            self._json_trouble = None
+            self.trouble_with(path.name, error.strerror or str(error))
+            return False
+        self.trouble_with(path.name, None)
+        return True
+
+
+def _cut(layout: RunLayout, position: Mapping[str, int], then: bytes) -> dict[str, int]:
+    return keep_prefix(layout, int(position.get("rows", 0)), int(position.get("event_bytes", 0)), then)
 
 
 def _resumed(
