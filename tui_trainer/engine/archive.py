@@ -25,7 +25,7 @@ from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.files import open_plain
 
 NEEDED = (2, 10)
-"""Before this version of torch a crafted file could corrupt memory even with weights_only (CVE-2026-24747)."""
+"""Before this torch a crafted file could corrupt memory even with weights_only (CVE-2026-24747)."""
 
 DIRECTORY_BYTES = PICKLE_BYTES = 64 << 20
 """Some 300,000 tensors."""
@@ -44,6 +44,7 @@ _IMPORTS = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
 """Other ways for a pickle to name something; torch writes none of them."""
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray, torch.dtype, torch.device)
+_HOLDS = "a checkpoint holds nothing but tensors and plain values"
 _HINT = "get it again from where it was made; tui-train checkpoints verify RUN shows which files are good"
 _LEGACY_HINT = (
     "whoever trusts it can write it anew: torch.save(torch.load(OLD, weights_only=True), NEW) with torch 2"
@@ -62,8 +63,8 @@ def load(path: Path) -> Any:
     """Read a `.pt`.
 
     Returns:
-        Its content on the host, made of None, numbers, text, bytes, dtypes, devices, plain dicts, lists, tuples
-        and sets, and of tensors that own no Python state.
+        Its content on the host: None, numbers, text, bytes, dtypes, devices, plain dicts, lists, tuples and
+        sets of these, and tensors that carry no attributes.
 
     Raises:
         FileError: it is missing, unreadable, damaged, or holds anything else.
@@ -137,8 +138,8 @@ def _check_start(file: IO[bytes]) -> None:
 def _directory(file: IO[bytes], size: int) -> tuple[int, int]:
     """Where the archive's table of contents begins, and how many members it names.
 
-    The tail is read strictly as torch writes it, for readers of zip files differ in what else they accept, and
-    torch must not see another archive than the one that is checked here.
+    The tail is read strictly as torch writes it, for readers of zip files differ in what else they accept,
+    and torch must not see another archive than the one that is checked here.
     """
     sizes = (_RECORD.size, _LOCATOR.size, _END.size)
     file.seek(max(0, size - sum(sizes)))
@@ -195,11 +196,11 @@ def _check_members(members: list[zipfile.ZipInfo], start: int, count: int, size:
 def _check_pickle(data: bytes) -> None:
     """Read a pickle's instructions without following them: refuse one that names anything else."""
     for instruction, argument, _ in pickletools.genops(data):
-        if instruction.name in _IMPORTS or (instruction.name == "GLOBAL" and not _REBUILT.fullmatch(argument)):
-            named = argument.replace(" ", ".") if isinstance(argument, str) else instruction.name
+        named = str(argument or instruction.name)
+        if instruction.name in _IMPORTS or (instruction.name == "GLOBAL" and not _REBUILT.fullmatch(named)):
             raise _Refused(
-                f"it asks for {named!r}, and a checkpoint holds nothing but tensors and plain values",
-                "do not load it by other means unless you trust whoever made it",
+                f"it asks for {named.replace(' ', '.')!r}, and {_HOLDS}",
+                "don't load it by other means unless you trust whoever made it",
             )
 
 
@@ -227,14 +228,13 @@ class _Plain:
             return self._tensor(value)
         if kind in (dict, OrderedDict, Counter):
             return {
-                self.rebuilt(key, depth + 1): self.rebuilt(part, depth + 1)
-                for key, part in dict.items(value)
+                self.rebuilt(key, depth + 1): self.rebuilt(part, depth + 1) for key, part in dict.items(value)
             }
         if kind in (list, tuple, set):
             return kind(self.rebuilt(part, depth + 1) for part in value)
         if kind in _SCALARS or kind is torch.Size:
             return value
-        raise _Refused(f"it holds a {kind.__name__}, and a checkpoint holds nothing but tensors and plain values")
+        raise _Refused(f"it holds a {kind.__name__}, and {_HOLDS}")
 
     def _tensor(self, tensor: Tensor) -> Tensor:
         if tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:

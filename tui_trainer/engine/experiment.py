@@ -27,6 +27,7 @@ from tui_trainer.engine.progress import Ending, Progress
 from tui_trainer.engine.resuming import ResumePoint
 from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import Saver, model_path, path_here
+from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
@@ -504,14 +505,15 @@ class Experiment:
         return bool(self.metrics.get(self.best["metric"]) == self.best["value"])
 
     def _restore(self, layout: RunLayout, tag: str) -> None:
-        path = layout.model_file(tag)
-        state = checkpoint.load_trainer_state(layout.trainer_state_file(tag))
-        self._ready.load_state_dict(state, checkpoint.load_weights(path), path)
+        path, state_path = layout.model_file(tag), layout.trainer_state_file(tag)
+        state = checkpoint.load_trainer_state(state_path)
+        with restoring(state_path):
+            self._ready.load_state_dict(state, checkpoint.load_weights(path), path, state_path)
+            if state["meter"] is not None:
+                self._meter.load_state_dict(state["meter"])
         self.best = self._ready.monitor.best()
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
-        self.progress = Progress(**state["progress"])
-        if state["meter"] is not None:
-            self._meter.load_state_dict(state["meter"])
+        self.progress = Progress.of(state["progress"])
         if self._parent is None:
             self._saver.place = (self.progress.epoch, self.progress.batch)
         else:

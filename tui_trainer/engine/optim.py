@@ -173,7 +173,9 @@ class Schedule:
         kept = {
             key: value
             for key, value in state["scheduler"].items()
-            if key not in ("total_steps", "lr_lambdas", "_schedule_phases")
+            if key not in ("total_steps", "lr_lambdas", "_schedule_phases", "optimizer")
+            # It becomes an attribute, and must not take a method's place.
+            and not callable(getattr(type(self._scheduler), key, None))
         }
         lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in state["scheduler"] else {}
         self._scheduler.load_state_dict({**kept, **lambdas})

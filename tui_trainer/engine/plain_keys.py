@@ -1,7 +1,7 @@
 """Names of tensors without what wrappers put before them, so that saved weights fit the bare network.
 
-`torch.compile(model)` prefixes `_orig_mod.`, DataParallel, DistributedDataParallel and AveragedModel `module.`,
-for the whole network or for a part of it.
+`torch.compile(model)` prefixes `_orig_mod.`, DataParallel, DistributedDataParallel and AveragedModel prefix
+`module.`, for the whole network or for a part of it.
 """
 
 from __future__ import annotations

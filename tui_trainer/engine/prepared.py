@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tui_trainer.engine import checkpoint, rng
+from tui_trainer.engine import checkpoint, rng, trainer_state
 from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
 from tui_trainer.engine.monitor import Monitor
@@ -79,16 +79,19 @@ class Prepared:
             "rng": rng.state_dict(self.device.torch),
         }
 
-    def load_state_dict(self, state: dict[str, Any], weights: dict[str, Tensor], path: Path) -> None:
+    def load_state_dict(
+        self, state: dict[str, Any], weights: dict[str, Tensor], path: Path, state_path: Path
+    ) -> None:
         """Go on from a checkpoint.
 
         Args:
             state: what `state_dict` returned.
             weights: the evaluated weights that were saved beside it.
             path: their file, for messages.
+            state_path: that of the state.
 
         Raises:
-            FileError: the weights don't fit the model.
+            FileError: it does not fit.
         """
         averaged = self.updater.averaged
         if averaged is not None and state["averaged"] is not None:
@@ -96,7 +99,9 @@ class Prepared:
             averaged.n_averaged.copy_(state["averaged"]["updates"])
             weights = state["averaged"]["raw"]
         checkpoint.load_into(self.model, weights, path)
+        trainer_state.check_optimizer(self.optimizer, state["optimizer"], state_path)
         self.optimizer.load_state_dict(state["optimizer"])
+        trainer_state.check_schedule(self.schedule.state_dict(), state["schedule"], state_path)
         self.schedule.load_state_dict(state["schedule"])
         if self.scaler is not None and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
