@@ -196,7 +196,7 @@ def _check_members(members: list[zipfile.ZipInfo], start: int, count: int, size:
 def _check_pickle(data: bytes) -> None:
     """Read a pickle's instructions without following them: refuse one that names anything else."""
     for instruction, argument, _ in pickletools.genops(data):
-        named = str(argument or instruction.name)
+        named = argument if isinstance(argument, str) else instruction.name
         if instruction.name in _IMPORTS or (instruction.name == "GLOBAL" and not _REBUILT.fullmatch(named)):
             raise _Refused(
                 f"it asks for {named.replace(' ', '.')!r}, and {_HOLDS}",
@@ -215,7 +215,7 @@ class _Plain:
     def __init__(self, size: int, pickle_bytes: int) -> None:
         self._room = size
         # A few bytes may refer to something large again and again.
-        self._values = 1_000_000 + pickle_bytes
+        self._values = 100_000 + pickle_bytes
         self._storages: set[int] = set()
 
     def rebuilt(self, value: Any, depth: int) -> Any:

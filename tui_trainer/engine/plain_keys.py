@@ -45,18 +45,14 @@ def named_as_in(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Any]:
         weights: named plainly, or as some wrapper named them. What fits neither way keeps its name.
     """
     own = {plain: name for name, plain in plain_names(model).items()}
-    fitting = max((dict(weights), _stripped(weights)), key=lambda named: len(named.keys() & own.keys()))
-    return {own.get(name, name): tensor for name, tensor in fitting.items()}
+    exact = {own.get(name, name): tensor for name, tensor in weights.items()}
+    if exact.keys() == {*own.values()}:
+        return exact
+    short = {_short(plain): name for plain, name in own.items()}
+    named = [name for name in weights if name != _COUNTER or name in short]
+    loose = {short.get(_short(name), name): weights[name] for name in named}
+    return loose if loose.keys() == {*own.values()} and len(loose) == len(named) else exact
 
 
-def _stripped(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights without any wrapper's prefix; empty if two would share a name then."""
-    names = [name for name in weights if name != _COUNTER]
-    if not all(name.startswith(f"{_WRAPPED}.") for name in names):
-        names = list(weights)
-    stripped = {".".join(_parts(name)): weights[name] for name in names}
-    return stripped if len(stripped) == len(names) else {}
-
-
-def _parts(name: str) -> list[str]:
-    return [part for part in name.split(".") if part not in (_COMPILED, _WRAPPED)]
+def _short(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in (_COMPILED, _WRAPPED))
