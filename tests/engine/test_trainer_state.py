@@ -153,10 +153,10 @@ def test_what_another_version_adds_or_lacks_does_no_harm(run: Path, tmp_path: Pa
         state["optimizer"]["param_groups"][0]["new"] = True
         del state["progress"]["evaluation_due"]
 
-    root = forged(run, tmp_path, other)
-    whole = train(Points(), LONGER, runs_dir=tmp_path).run_dir
-    assert resume(Points(), root, LONGER).steps == 6
-    assert_same_weights(weights(root, 1), weights(whole, 1))
+    ours, theirs = forged(run, tmp_path / "ours", lambda state: None), forged(run, tmp_path, other)
+    for root in (ours, theirs):
+        assert resume(Points(), root, LONGER).steps == 6
+    assert_same_weights(weights(theirs, 1), weights(ours, 1))
 
 
 def test_progress_of_another_version_has_defaults() -> None:
