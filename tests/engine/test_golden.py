@@ -60,10 +60,7 @@ def test_every_reader_reads_it(golden: Path, expected: dict[str, Any]) -> None:
     assert state.best is not None
     assert state.best.epoch == 1
     assert [dict(epoch.metrics) for epoch in state.history] == expected["epochs"][:1]
-    assert [event["path"] for event in state.checkpoints] == [
-        "checkpoints/model_1.pt",
-        "checkpoints/model_1+3.pt",
-    ]
+    assert [event["batch"] for event in state.checkpoints] == [0, 3]
     summary = summarise(golden)
     assert (summary["status"], summary["step"], summary["epochs"]) == ("stopped", STOP_AT, 2)
     assert run.hparams["latent_dim"] == 4
@@ -74,9 +71,7 @@ def test_every_reader_reads_it(golden: Path, expected: dict[str, Any]) -> None:
     assert tags(golden) == ["1", "1+3"]
     for entry in read_index(RunLayout(golden)):
         assert verify(RunLayout(golden), entry["tag"]) == []
-    assert (
-        sum(tensor.numel() for name, tensor in run.state_dict("last").items() if "running" not in name) == 35
-    )
+    assert run.state_dict("last").keys() == expected["weights"].keys()
 
 
 @pytest.mark.parametrize("tag", ["1+3", "1"])

@@ -1,7 +1,7 @@
 """Makes the golden run directory of this version: `python -m tests.golden.make`.
 
 It is made once for each version of the format and then kept: `tests/engine/test_golden.py` resumes all of
-them, so that no later version fails to read what an earlier one wrote. Clock, host and place are constants, so
+them, so that no later version fails to read what an earlier one wrote. Clock, host and place are constants:
 the same code on the same torch makes the same bytes.
 """
 
@@ -104,12 +104,10 @@ def _keep(run: Path, whole: Path, target: Path) -> None:
         (run / passing).unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(run, target)
-    series = {
-        name: column.tolist() for name, column in rows(whole).items() if name in ("step", "train/loss", "lr")
-    }
+    series = rows(whole)
     expected = {
-        "torch": torch.__version__,
-        "rows": series,
+        "made_with": made_with(),
+        "rows": {name: series[name].tolist() for name in ("step", "train/loss", "lr")},
         "epochs": [event["metrics"] for event in events(whole, "epoch_end")],
         "weights": {name: tensor.tolist() for name, tensor in weights(whole, 2).items()},
     }
