@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import resource
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,16 @@ def tensor(stored: Stored, size: tuple[int, ...], stride: tuple[int, ...], offse
     return Call(rebuild, stored, offset, size, stride, False, OrderedDict())
 
 
+class Runs:
+    """Makes a folder when it is unpickled the usual way: the sign of code that ran."""
+
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> Any:
+        return (os.mkdir, (str(self._marker),))
+
+
 class _Pickler(pickle.Pickler):
     def persistent_id(self, value: Any) -> Any:
         if isinstance(value, Stored):
@@ -63,3 +76,15 @@ def archive(
         writer.write_record(f"data/{key}", content, len(content))
     writer.write_end_of_file()
     return path
+
+
+@contextmanager
+def little_memory(more: int = 4 << 30) -> Iterator[None]:
+    """What would fill the machine fails here, at so many bytes beyond what is in use."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

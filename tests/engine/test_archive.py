@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import resource
 import tarfile
 import tempfile
 import zipfile
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.crafted import Call, Stored, archive, pickled, tensor
+from tests.crafted import Call, Runs, Stored, archive, little_memory, pickled, tensor
 from tui_trainer.engine.archive import load, require_torch
 from tui_trainer.engine.checkpoint import load_weights, same
 from tui_trainer.errors import FileError, TrainerError
@@ -131,16 +130,6 @@ def test_what_torch_did_not_write_is_refused(name: str, tmp_path: Path) -> None:
     assert "\x1b" not in error.value.lines()
 
 
-class Runs:
-    """Code that a pickle runs when it is loaded the usual way."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return (os.mkdir, (str(self.path),))
-
-
 def nested(depth: int) -> Any:
     value: Any = []
     for _ in range(depth):
@@ -217,24 +206,13 @@ PICKLES: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def _little_memory() -> Iterator[None]:
-    """What would fill the machine fails at 4 GB beyond what is used."""
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 30), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-@pytest.mark.usefixtures("_little_memory")
 @pytest.mark.parametrize("name", PICKLES)
 def test_a_pickle_runs_nothing_and_takes_nothing(name: str, tmp_path: Path) -> None:
     make: Callable[[Path], Any]
     make, says = PICKLES[name]
     marker = tmp_path / "executed"
     path = archive(tmp_path / "model_1.pt", make(marker), MEMORY)
-    with pytest.raises(FileError) as error:
+    with little_memory(), pytest.raises(FileError) as error:
         load_weights(path)
     assert says in error.value.message
     assert "\n" not in error.value.message

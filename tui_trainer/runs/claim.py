@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.files import FileLock, LockHeld, lock_is_held, os_failure, read_owner
 from tui_trainer.runs import control
+from tui_trainer.runs.discard import record_files, record_folders
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import SCHEMA, RunLayout, is_newer
 
@@ -21,7 +23,7 @@ def claim_new(layout: RunLayout) -> FileLock:
         FileError: the folder can't be written.
     """
     refuse_taken(layout)
-    _refuse_links(layout)
+    refuse_strange(layout)
     try:
         for folder in (layout.root, layout.checkpoints, layout.control):
             folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,7 @@ def claim_existing(layout: RunLayout) -> tuple[FileLock, dict[str, Any]]:
     """
     if not layout.run_json.is_file():
         raise FileError("not a run", f"{layout.root} holds no run.json", "tui-train runs lists the runs")
-    _refuse_links(layout)
+    refuse_strange(layout)
     lock = _lock(layout)
     try:
         _refuse_newer(layout)
@@ -72,16 +74,25 @@ def _refuse_newer(layout: RunLayout) -> None:
             raise FileError("run of a newer version", message, "update tui-trainer to go on with it")
 
 
-def _refuse_links(layout: RunLayout) -> None:
-    """Whoever writes a run deletes in these folders, so they must be its own.
+def refuse_strange(layout: RunLayout) -> None:
+    """Refuse a record that is not made of plain files and folders: whoever trains writes and deletes in them.
 
     Raises:
-        FileError: one is a link.
+        FileError: one is a link, and leads elsewhere, or a pipe or a device.
     """
-    for folder in (layout.checkpoints, layout.control):
-        if folder.is_symlink():
-            message = f"{folder} is a link, so files outside of the run would be changed"
-            raise FileError("folder of a run is elsewhere", message, "put the folder itself in its place")
+    for paths, is_kind, kind in (
+        (record_folders(layout), stat.S_ISDIR, "folder"),
+        (record_files(layout), stat.S_ISREG, "plain file"),
+    ):
+        for path in paths:
+            try:
+                mode = path.lstat().st_mode
+            except OSError:
+                continue
+            if not is_kind(mode):
+                found = "a link" if stat.S_ISLNK(mode) else "something else"
+                message = f"{path} is {found}, where a run has a {kind} of its own"
+                raise FileError("not a run of tui-train", message, "copy the run with what its links lead to")
 
 
 @contextmanager

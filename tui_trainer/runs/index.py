@@ -252,8 +252,9 @@ def _latest(root: Path) -> dict[str, Any]:
         if "elapsed" in event:
             found.setdefault("elapsed", _seconds(event["elapsed"]))
             found.setdefault("elapsed_at", _seconds(event.get("time")))
-        if isinstance(event.get("best"), dict):
-            found.setdefault("best", event["best"] | {"value": as_number(event["best"].get("value"))})
+        if isinstance(best := event.get("best"), dict) and isinstance(best.get("metric"), str):
+            facts = {"value": as_number(best.get("value")), "epoch": _whole(best.get("epoch"))}
+            found.setdefault("best", {**best, **facts})
         if name in _MEASURED and isinstance(event.get("metrics"), dict):
             earlier = {str(metric): as_number(value) for metric, value in event["metrics"].items()}
             found["metrics"] = earlier | found.get("metrics", {})

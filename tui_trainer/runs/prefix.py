@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from tui_trainer.files import remove_temporaries, replacing
+from tui_trainer.files import open_plain, remove_temporaries, replacing
 from tui_trainer.runs.checkpoints import remove_orphans
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
@@ -77,7 +77,7 @@ def _ends_with(path: Path, size: int, then: bytes) -> bool:
         return False
     if not then:
         return True
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         file.seek(size)
         return file.read() == then
 
@@ -87,7 +87,7 @@ def _whole_lines(path: Path, limit: int) -> int:
     end = min(limit, _size(path))
     if end <= 0:
         return 0
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         while end > 0:
             start = max(0, end - _BLOCK)
             file.seek(start)
@@ -101,7 +101,7 @@ def _whole_lines(path: Path, limit: int) -> int:
 def _keep(path: Path, size: int, then: bytes = b"") -> None:
     if not path.exists():
         return
-    with open(path, "rb") as old, replacing(path) as new:
+    with open_plain(path) as old, replacing(path) as new:
         _copy(old, new, size)
         new.write(then)
 
