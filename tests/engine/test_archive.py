@@ -20,9 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.crafted import Call, Runs, Stored, archive, little_memory, pickled, tensor
+from tui_trainer.engine import checkpoint
 from tui_trainer.engine.archive import load, require_torch
 from tui_trainer.engine.checkpoint import load_weights, same
 from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.runs.checkpoints import read_index
+from tui_trainer.runs.layout import RunLayout
 
 GOOD = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 
@@ -299,6 +302,26 @@ def test_weights_are_tensors_by_name_and_extra_state(tmp_path: Path) -> None:
             load_weights(path)
     torch.save({"a": torch.ones(1), "part._extra_state": {"seen": 3}}, path)
     assert load_weights(path)["part._extra_state"] == {"seen": 3}
+
+
+def test_a_first_checkpoint_that_reads_differently_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, write = RunLayout(tmp_path), checkpoint._save
+    facts: Any = {"hparams": {}, "metrics": {}, "step": 1, "time": 0.0, "best": False, "keep": None}
+
+    def write_another(path: Path, value: Any) -> str:
+        return write(path, {**value, "bias": torch.tensor([0.0, -0.0])} if "bias" in value else value)
+
+    monkeypatch.setattr(checkpoint, "_save", write_another)
+    with pytest.raises(FileError, match="does not read back"):
+        checkpoint.save_checkpoint(layout, 1, 0, weights=GOOD, trainer_state={}, **facts)
+    assert read_index(layout) == []
+    assert list(layout.checkpoints.glob("*.pt")) == []
+    monkeypatch.undo()
+    for state in ({}, {"x": np.float64(1)}):
+        checkpoint.save_checkpoint(layout, 1, 0, weights=GOOD, trainer_state=checkpoint.plain(state), **facts)
+    assert [entry["tag"] for entry in read_index(layout)] == ["1"]
 
 
 def test_an_old_torch_is_refused() -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ import torch
 
 from tests.crafted import Runs, archive, little_memory
 from tests.faults.driving import Bench, Done
+from tui_trainer.errors import FileError
 from tui_trainer.files import write_json
+from tui_trainer.ui.catalogue import curve_of, read_run
+from tui_trainer.ui.dialogs.checkpoint import dialog_rows
+from tui_trainer.ui.run_view import RunView
+from tui_trainer.ui.saved import read_saved
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 """What a terminal obeys: everything but line feeds and tabs."""
@@ -42,6 +48,18 @@ def browse(bench: Bench) -> list[Done]:
     where = ("--runs-dir", bench.run.parent)
     listing = [bench.tui_train(*words, *where) for words in BROWSING if words[0] == "runs"]
     return listing + [bench.tui_train(*words, bench.run, *where) for words in BROWSING if words[0] != "runs"]
+
+
+def show_in_app(run: Path) -> None:
+    """Read what the screens of the app show of a run."""
+    view = RunView(run)
+    view.refresh()
+    view.refresh()
+    read_run(run)
+    curve_of(run)
+    with suppress(FileError):
+        for saved in read_saved(run):
+            dialog_rows(saved)
 
 
 def fork(bench: Bench) -> Done:
@@ -249,6 +267,7 @@ def test_browsing_a_hostile_record_costs_no_traceback_and_no_escape(kind: str, b
     with little_memory():
         for done in browse(bench):
             assert_harmless(done, 0, 2, 3)
+        show_in_app(bench.run)
 
 
 @pytest.mark.parametrize("kind", GOING_ON)

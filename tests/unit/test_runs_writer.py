@@ -410,3 +410,11 @@ def test_run_end_stays_the_last_line_whatever_comes_late(tmp_path: Path) -> None
     writer.close()
     lines = (tmp_path / "run/events.jsonl").read_bytes().splitlines()
     assert [event["event"] for line in lines if (event := decode(line))] == ["run_end"]
+
+
+def test_a_row_with_too_many_columns_is_cut_to_what_readers_take(layout: RunLayout) -> None:
+    with_many = RunWriter.create(layout, {}, {})
+    with_many.row({f"c{number}": float(number) for number in range(3000)})
+    with_many.close()
+    reader = RunReader(layout.root)
+    assert (len(reader.columns()), reader.steps().shape) == (2048, (1, 2048))
