@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
 import socket
+import stat
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 _TEMPORARY = re.compile(r"\..+\.[0-9]+-[0-9a-f]+\.tmp")
+_LARGEST_NOTE = 4096
 
 
 def _temporary_beside(path: Path) -> Path:
@@ -87,6 +91,46 @@ def write_json(path: Path, value: Any, durable: bool = True) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
 
 
+def open_plain(path: Path, follow: bool = True) -> BufferedReader:
+    """Open a file that may be anything for reading: a pipe or a device is refused instead of waited for.
+
+    Args:
+        path: the file.
+        follow: whether a link at its end leads on.
+
+    Raises:
+        OSError: it can't be read, or is no plain file.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    try:
+        fd = os.open(path, flags)
+    except ValueError as error:
+        # A NUL in its name.
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return open(fd, "rb")
+
+
+def read_plain(path: Path, most: int, follow: bool = True) -> bytes:
+    """The content of a small file that may be anything.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+        follow: whether a link at its end leads on.
+
+    Raises:
+        OSError: it can't be read, is no plain file, or is larger.
+    """
+    with open_plain(path, follow) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+    return data
+
+
 def os_failure(error: OSError, path: Path | str) -> str:
     """What the system refused, in words: `PATH: No space left on device`.
 
@@ -99,7 +143,7 @@ def os_failure(error: OSError, path: Path | str) -> str:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file, as hex."""
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -226,8 +270,8 @@ def _owner() -> dict[str, Any]:
 def read_owner(path: Path) -> dict[str, Any]:
     """Who wrote itself into a lock file; empty when there is nothing readable."""
     try:
-        owner = json.loads(path.read_text())
-    except (OSError, ValueError):
+        owner = json.loads(read_plain(path, _LARGEST_NOTE))
+    except (OSError, ValueError, RecursionError):
         return {}
     return owner if isinstance(owner, dict) else {}
 
@@ -235,7 +279,7 @@ def read_owner(path: Path) -> dict[str, Any]:
 def lock_is_held(path: Path) -> bool:
     """Whether a living process of this machine holds the lock on `path`. Takes it for an instant at most."""
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

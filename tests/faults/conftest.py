@@ -1,14 +1,18 @@
-"""What each fault test reports: its row, and how often it tried."""
+"""What each fault test reports, and what several of them use: processes to kill, a run to damage."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.faults.counting import Tried
+from tests.faults.driving import TASK, Bench
 from tests.faults.lives import Lives
+from tui_trainer.cli.main import main
 
 _TRIED = pytest.StashKey[Tried]()
 
@@ -24,6 +28,27 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
     server = Lives(tmp_path_factory.mktemp("lives"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "tiny.py").write_text(TASK)
+        words = ["--no-ui", "tiny.py", "--run-dir", "runs/it", "--epochs", "2", "--device", "cpu", "--quiet"]
+        assert main([*words, "--batch-size", "16", "--num-workers", "0"]) == 0
+    return folder
+
+
+@pytest.fixture
+def bench(
+    _original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Bench:
+    """A working folder of its own, in which the run is."""
+    shutil.copytree(_original, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return Bench(tmp_path, capsys)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from tui_trainer.files import (
     LockHeld,
     create_only,
     lock_is_held,
+    open_plain,
     read_owner,
+    read_plain,
     remove_temporaries,
     replacing,
     sha256_file,
@@ -175,3 +177,17 @@ def test_touching_is_a_heartbeat(tmp_path: Path) -> None:
     assert path.stat().st_mtime > 1
     lock.release()
     lock.touch()
+
+
+def test_only_plain_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), tmp_path / "no", tmp_path / "a\0b"):
+        with pytest.raises(OSError):
+            open_plain(path)
+    assert read_plain(tmp_path / "link", 7) == b"content"
+    with pytest.raises(OSError, match="larger than 6 bytes"):
+        read_plain(tmp_path / "file", 6)
+    with pytest.raises(OSError):
+        read_plain(tmp_path / "link", 7, follow=False)

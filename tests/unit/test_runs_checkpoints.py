@@ -216,3 +216,25 @@ def test_an_index_of_odd_entries_is_still_verified(layout: RunLayout) -> None:
     write_json(layout.checkpoints_index, {"checkpoints": [entry, {"tag": "2"}]})
     assert len(verify(layout, "1")) == 1
     assert len(verify(layout, "2")) == 1
+
+
+def test_what_an_entry_lacks_or_has_of_another_type_counts_as_nothing(layout: RunLayout) -> None:
+    odd = {"tag": "3+4", "epoch": "x", "step": "y", "time": [], "metrics": 3, "best": "yes", "size": -1}
+    write_json(layout.checkpoints_index, {"checkpoints": [odd]})
+    (entry,) = read_index(layout)
+    assert (entry["epoch"], entry["batch"], entry["step"], entry["size"]) == (3, 4, 0, 0)
+    assert (entry["metrics"], entry["best"], entry["pinned"], entry["files"]) == ({}, False, False, {})
+
+
+def test_only_files_of_the_checkpoint_itself_go_with_it(layout: RunLayout) -> None:
+    save(layout, 1)
+    save(layout, 2)
+    (layout.checkpoints / "letter.txt").touch()
+    (layout.checkpoints / "ema_2.pt").touch()
+    facts = {"size": 0, "sha256": "0"}
+    names = ("checkpoints/model_1.pt", "checkpoints/letter.txt", "checkpoints/ema_2.pt", "model_2.pt")
+    add_entry(layout, save(layout, 2) | {"files": dict.fromkeys(names, facts)})
+    remove_entries(layout, ["2"])
+    assert verify(layout, "1") == []
+    assert (layout.checkpoints / "letter.txt").exists()
+    assert not (layout.checkpoints / "ema_2.pt").exists()

@@ -84,3 +84,19 @@ def test_recorded_numbers_become_floats() -> None:
     assert as_number("-Infinity") == -math.inf
     assert as_number(10**400) == math.inf
     assert all(math.isnan(as_number(value)) for value in ("NaN", None, "abc", [], {}))
+
+
+def test_a_line_holds_nothing_that_a_terminal_obeys_or_that_ends_a_line() -> None:
+    text = "".join(map(chr, range(0x20))) + "\x7f\x80\x9b\x9f\u2028\u2029é"
+    line = encode({"event": "log", "text": text})
+    assert len(line.decode().splitlines()) == 1
+    assert all(character.isprintable() for character in line.decode().rstrip("\n"))
+    assert decode(line) == {"event": "log", "text": text}
+
+
+def test_nesting_is_read_as_deeply_as_it_is_written() -> None:
+    value: list[object] = []
+    value.append(value)
+    event = decode(encode({"event": "log", "x": value}))
+    assert event is not None
+    assert decode(b'{"event":"log","x":' + b"[" * 60 + b"]" * 60 + b"}") is None

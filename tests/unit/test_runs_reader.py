@@ -226,3 +226,21 @@ def test_a_long_record_is_read_piece_by_piece_and_its_state_is_the_same_in_the_e
     layout.events.unlink()
     gone.refresh()
     assert not gone.behind, "of a run that was deleted nothing is left to be read"
+
+
+def test_what_follows_a_very_long_line_is_no_record(layout: RunLayout) -> None:
+    layout.root.mkdir()
+    with open(layout.events, "wb") as file:
+        file.write(line(1) + line(2))
+        file.truncate(1 << 40)
+    assert numbers(RunReader(layout.root).events()) == [1, 2]
+    assert numbers(RunReader(layout.root).poll(1 << 20)) == [1, 2]
+
+
+def test_a_header_with_too_many_columns_is_none(layout: RunLayout) -> None:
+    layout.root.mkdir()
+    header = {"dtype": "<f8", "columns": [f"c{number}" for number in range(2049)]}
+    layout.steps_header.write_text(json.dumps(header))
+    os.truncate(os.open(layout.steps, os.O_CREAT | os.O_WRONLY), 1 << 40)
+    assert RunReader(layout.root).columns() == []
+    assert RunReader(layout.root).steps().shape == (0, 0)

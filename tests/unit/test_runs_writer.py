@@ -433,3 +433,11 @@ def test_what_a_killed_start_left_unfinished_is_cleared_away(layout: RunLayout) 
         (layout.root / name).write_bytes(b"{")
     RunWriter.create(layout, {"host": "a"}, {"epochs": 2}).close()
     assert not list(layout.root.rglob(".*"))
+
+
+def test_a_row_with_too_many_columns_is_cut_to_what_readers_take(layout: RunLayout) -> None:
+    with_many = RunWriter.create(layout, {}, {})
+    with_many.row({f"c{number}": float(number) for number in range(3000)})
+    with_many.close()
+    reader = RunReader(layout.root)
+    assert (len(reader.columns()), reader.steps().shape) == (2048, (1, 2048))

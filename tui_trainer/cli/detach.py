@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tui_trainer.cli.app import run_words
+from tui_trainer.cli.tables import say
 from tui_trainer.cli.train import Plan, plan, print_beforehand
 from tui_trainer.errors import Exit, FileError
 from tui_trainer.files import lock_is_held, os_failure, read_owner
@@ -37,7 +38,7 @@ def detach(argv: Sequence[str]) -> int:
     planned = plan(words)
     print_beforehand(planned)
     if planned.nothing_to_do is not None:
-        print(planned.nothing_to_do, file=sys.stderr)
+        say(planned.nothing_to_do, sys.stderr)
         return Exit.OK
     try:
         layout = _directory(planned)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tui_trainer.cli.commands import COMMANDS, MODULES
 from tui_trainer.cli.options import SWITCHES, VALUED, Parser
+from tui_trainer.cli.tables import say
 from tui_trainer.cli.words import Words, sort_words
 from tui_trainer.engine.interrupt import StopNow
 from tui_trainer.errors import Exit, FileError, TrainerError, UsageError
@@ -116,4 +117,4 @@ def _report(error: TrainerError, with_traceback: bool) -> None:
         frames = user_traceback(cause)
         if frames:
             print(frames, file=sys.stderr)
-    print(error.lines(), file=sys.stderr)
+    say(error.lines(), sys.stderr)

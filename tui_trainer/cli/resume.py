@@ -16,7 +16,7 @@ from tui_trainer.engine.resuming import ResumePoint
 from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.files import sha256_file
 from tui_trainer.runs.checkpoints import newest_good, read_index, verify
-from tui_trainer.runs.claim import refuse_live
+from tui_trainer.runs.claim import refuse_live, refuse_strange
 from tui_trainer.runs.index import checkpoint_of_file, find_checkpoint, find_run
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
@@ -168,11 +168,12 @@ def resume_point(layout: RunLayout) -> ResumePoint:
     """The newest good checkpoint of a run, or its beginning if it never saved one.
 
     Raises:
-        FileError: there are checkpoints, but none is good, or the run began at one of another run, or with
-            weights that are gone.
+        FileError: there are checkpoints, but none is good; or the run began at one of another run, or with
+            weights that are gone; or it is not made of plain files.
         UsageError: another process is training it.
     """
     refuse_live(layout)
+    refuse_strange(layout)
     entry, problems = newest_good(layout)
     if entry is None and read_index(layout):
         raise FileError(

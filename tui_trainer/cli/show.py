@@ -10,7 +10,7 @@ from typing import Any
 
 from tui_trainer.cli.lineage import child_facts, lineage_lines
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
-from tui_trainer.cli.tables import aligned, duration, number
+from tui_trainer.cli.tables import aligned, duration, number, one_line, say
 from tui_trainer.config.fields import flag_text
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit
@@ -54,31 +54,31 @@ def _show(args: argparse.Namespace) -> int:
         }
         sys.stdout.write(encode(facts).decode())
         return Exit.OK
-    print(f"{state.task} · {state.run_id}{f' · {state.name}' if state.name else ''}")
-    why = f": {state.reason}" if state.reason else ""
+    say(one_line(" · ".join(filter(None, (state.task, state.run_id, state.name)))))
+    why = f": {one_line(state.reason)}" if state.reason else ""
     epoch = f"epoch {state.epoch}{f'/{state.epochs}' if state.epochs else ''}"
-    print(f"{state.status}{why} · {epoch} · step {state.step:,} · {duration(summary['duration_s'])}")
+    say(f"{state.status}{why} · {epoch} · step {state.step:,} · {duration(summary['duration_s'])}")
     sizes = f"{_count(state.parameters)} parameters · {_count(state.train_samples)} training samples"
-    print(f"device {state.device or '–'} · {sizes}")
+    say(f"device {one_line(state.device) or '–'} · {sizes}")
     if state.metrics:
         rows = [["metric", "best", "last"]]
         for name, value in state.metrics.items():
             best = state.bests.get(name)
             rows.append([name, f"{number(best.value)} @{best.epoch}" if best else "–", number(value)])
-        print(f"\n{aligned(rows)}")
-    print(f"\n{_hparam_table(reader.hparams(), args.all)}")
+        say(f"\n{aligned(rows)}")
+    say(f"\n{_hparam_table(reader.hparams(), args.all)}")
     for alert in state.alerts[-5:]:
-        print(f"\n{alert.level}: {alert.title}: {alert.message}")
-    print(f"\nrun     {near_path(root)}")
+        say(f"\n{one_line(f'{alert.level}: {alert.title}')}: {alert.message}")
+    say(f"\nrun     {near_path(root)}")
     if state.parent is not None:
-        print(f"parent  {_parent(state.parent)}")
+        say(one_line(f"parent  {_parent(state.parent)}"))
     for mark in ("best", "last"):
         entry = next((entry for entry in reader.checkpoints() if entry.get(mark)), None)
         if entry is not None:
-            print(f"{mark}    {near_path(reader.layout.model_file(entry['tag']))}")
+            say(f"{mark}    {near_path(reader.layout.model_file(entry['tag']))}")
     lines = lineage_lines(root)
     if lines:
-        print("\n".join(["", "lineage", *lines]))
+        say("\n".join(["", "lineage", *lines]))
     return Exit.OK
 
 

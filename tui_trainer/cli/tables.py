@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from tui_trainer.headless import words
-from tui_trainer.headless.words import age, size
+from tui_trainer.headless.words import age, one_line, size
 from tui_trainer.runs.events import as_number
 
-__all__ = ["age", "aligned", "duration", "number", "size"]
+__all__ = ["age", "aligned", "duration", "number", "one_line", "say", "size"]
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Sequence[int] = ()) -> str:
@@ -22,6 +22,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Seq
         right: columns to align to the right.
         spare: columns to leave out, in this order, while the table is wider than the terminal it goes to.
     """
+    rows = [[one_line(cell) for cell in row] for row in rows]
     for column in spare if sys.stdout.isatty() else ():
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         if sum(widths) + 2 * sum(1 for w in widths if w) <= shutil.get_terminal_size().columns:
@@ -36,6 +37,11 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Seq
         ]
         lines.append("  ".join(cell for cell, width in zip(cells, widths, strict=True) if width).rstrip())
     return "\n".join(lines)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print what may come from a stranger's files: nothing in it can move the cursor or set a colour."""
+    print(words.clean(text), file=file)
 
 
 def number(value: Any) -> str:

@@ -22,7 +22,7 @@ from tui_trainer.cli.options import (
     hparam_valued,
     version_text,
 )
-from tui_trainer.cli.tables import aligned, number
+from tui_trainer.cli.tables import aligned, number, say
 from tui_trainer.cli.words import Words, refuse_unknown, sort_words
 from tui_trainer.config.fields import FieldSpec
 from tui_trainer.config.hparams import Hparams
@@ -231,7 +231,7 @@ def _train_here(argv: Sequence[str]) -> int:
     if options["check"]:
         return _check(planned)
     if planned.nothing_to_do is not None:
-        print(planned.nothing_to_do, file=sys.stderr)
+        say(planned.nothing_to_do, sys.stderr)
         return Exit.OK
     from tui_trainer.engine.interrupt import StopRequest
     from tui_trainer.headless import choose_mode, watch

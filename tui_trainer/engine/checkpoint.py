@@ -15,12 +15,19 @@ import torch
 from torch import Tensor
 
 from tui_trainer import files
+from tui_trainer.engine import archive
+from tui_trainer.engine.plain_keys import named_as_in, plain_names
+from tui_trainer.engine.trainer_state import load_trainer_state as load_trainer_state
 from tui_trainer.errors import FileError
 from tui_trainer.runs import checkpoints
 from tui_trainer.runs.json_values import write_object
 from tui_trainer.runs.layout import SCHEMA, RunLayout, checkpoint_tag
 
 Entry = dict[str, Any]
+
+_EXTRA_STATE = "_extra_state"
+"""How torch ends the name of what a module saves beside its tensors."""
+_FITS = "use the hparams and the task file that it was trained with"
 
 
 class _Hashing:
@@ -74,10 +81,15 @@ def _on_host(tensor: Tensor) -> Tensor:
 
 
 def model_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of the model's state_dict on the host, with tensors that share memory still shared."""
+    """A copy of the model's state_dict on the host, with tensors that share memory still shared.
+
+    The names are those of the bare network, whatever it is wrapped in.
+    """
     shared: dict[tuple[int, ...], Tensor] = {}
     state = {}
-    for name, tensor in model.state_dict().items():
+    names = plain_names(model)
+    for own_name, tensor in model.state_dict().items():
+        name = names[own_name]
         if not isinstance(tensor, Tensor):
             state[name] = plain(tensor)
             continue
@@ -186,8 +198,8 @@ def save_checkpoint(
         write_object(layout.parameters_file(tag), hparams)
         write_object(layout.tensors_file(tag), {"tensors": describe_tensors(weights)})
         if not before:
-            for path in (model_file, state_file):
-                _load(path)
+            _read_again(model_file, dict(weights))
+            _read_again(state_file, {"schema": SCHEMA, **trainer_state})
         entry = checkpoints.make_entry(
             layout,
             epoch,
@@ -218,47 +230,44 @@ def _clear_away(layout: RunLayout, tag: str) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise FileError(
-            "checkpoint file missing", str(path), "tui-train checkpoints list RUN shows what there is"
-        ) from error
-    except Exception as error:
-        reason = str(error).split("\n", 1)[0]
-        raise FileError(
-            "checkpoint can't be read", f"{path}: {reason}", "resume from another one: RUN@N"
-        ) from error
+def _read_again(path: Path, written: Any) -> None:
+    """Compare a file with what was written to it.
+
+    Raises:
+        FileError: it reads differently, or not at all.
+    """
+    if not same(archive.load(path), written):
+        raise FileError("checkpoint does not read back", f"{path} holds something else than was written")
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states are alike, tensors bit for bit."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        if (one.dtype, one.shape, one.layout) != (other.dtype, other.shape, other.layout):
+            return False
+        return torch.equal(_bytes(one), _bytes(other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(part, other[key]) for key, part in one.items())
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    return bool(one == other or (one != one and other != other))
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    dense = tensor if tensor.layout == torch.strided else tensor.to_dense()
+    return dense.contiguous().reshape(-1).view(torch.uint8)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a `model_*.pt`. Nothing in it is executed.
 
     Raises:
-        FileError: missing, corrupt, or holding more than tensors.
+        FileError: missing, corrupt, or holding anything but tensors by name (and modules' extra state).
     """
-    state = _load(path)
-    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise FileError("not a checkpoint", f"{path} holds a {type(state).__name__}, not a state_dict")
-    return state
-
-
-def load_trainer_state(path: Path) -> dict[str, Any]:
-    """Read a `trainer_state_*.pt`.
-
-    Raises:
-        FileError: missing, corrupt, or written by a newer version.
-    """
-    state = _load(path)
-    if not isinstance(state, dict) or "schema" not in state:
-        raise FileError("not a trainer state", f"{path} has no schema version")
-    if state["schema"] > SCHEMA:
-        raise FileError(
-            "checkpoint of a newer version",
-            f"{path} has schema {state['schema']}, this version reads {SCHEMA}",
-            "update tui-trainer",
-        )
+    state: dict[str, Tensor] = archive.load(path)
+    named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    if not named or not all(isinstance(v, Tensor) or k.endswith(_EXTRA_STATE) for k, v in state.items()):
+        raise FileError("not a checkpoint", f"{path} holds something else than tensors by name", _FITS)
     return state
 
 
@@ -266,15 +275,17 @@ def load_into(
     model: torch.nn.Module,
     weights: Mapping[str, Tensor],
     path: Path,
-    hint: str = "resume with the hparams and the task file it was trained with",
+    hint: str = _FITS,
 ) -> None:
     """Load weights into a model whose tensors must agree by name and shape.
+
+    Names may be plain, or have the prefix of a wrapper (`module.`, `_orig_mod.`), on either side.
 
     Raises:
         FileError: names the first tensors that don't fit.
     """
     try:
-        model.load_state_dict(dict(weights))
+        model.load_state_dict(named_as_in(model, weights))
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:4]]
         first: Iterable[str] = [line if len(line) <= 200 else line[:200] + " …" for line in lines]
@@ -292,27 +303,11 @@ def load_initial(model: torch.nn.Module, path: Path) -> list[str]:
     Raises:
         FileError: the file can't be read or does not fit; names the first tensors that don't.
     """
-    names = set(model.state_dict())
-    weights = _without_wrapper(load_weights(path), names)
-    strange = [name for name, value in weights.items() if not isinstance(value, Tensor)]
-    if strange and not names & weights.keys():
-        raise FileError(
-            "not a state_dict",
-            f"{path} holds {_some(strange)}, which are no tensors",
-            "save the model's state_dict() and nothing else: torch.save(model.state_dict(), path)",
-        )
+    weights = named_as_in(model, load_weights(path))
     own = {name: tensor for name, tensor in model.state_dict().items() if _is_description(tensor)}
-    kept = [name for name in own if name in weights and not _same(own[name], weights[name])]
+    kept = [name for name in own if name in weights and not same(own[name].cpu(), weights[name])]
     load_into(model, {**weights, **own}, path, "every tensor must have its name and shape in this model")
     return kept
-
-
-def _without_wrapper(weights: dict[str, Tensor], names: set[str]) -> dict[str, Tensor]:
-    """Weights by the names that they have inside of what compiles or distributes a model."""
-    for prefix in ("module.", "_orig_mod."):
-        if all(name.startswith(prefix) for name in weights) and not names & weights.keys():
-            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    return weights
 
 
 def _is_description(tensor: Any) -> bool:
@@ -323,11 +318,3 @@ def _is_description(tensor: Any) -> bool:
         and tensor.dim() == 1
         and bytes(tensor[:1].tolist() + tensor[-1:].tolist()) in (b"[]", b"{}")
     )
-
-
-def _same(one: Tensor, other: Any) -> bool:
-    return isinstance(other, Tensor) and one.shape == other.shape and bool((one.cpu() == other.cpu()).all())
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -33,6 +33,7 @@ from tui_trainer.engine.progress import Ending, Progress
 from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of
 from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import Saver, model_path, path_here
+from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import newest_good
 from tui_trainer.runs.layout import RunLayout
@@ -553,27 +554,21 @@ class Experiment:
         return bool(self.metrics.get(self.best["metric"]) == self.best["value"])
 
     def _restore(self, layout: RunLayout, tag: str) -> None:
-        path = layout.model_file(tag)
-        state = checkpoint.load_trainer_state(layout.trainer_state_file(tag))
+        path, state_path = layout.model_file(tag), layout.trainer_state_file(tag)
+        state = checkpoint.load_trainer_state(state_path)
         restated: dict[str, Any] = {}
         resume = self._resume
-        # What this process saved has its hparams.
-        if (
-            resume is not None
-            and resume.entry is not None
-            and (layout, tag)
-            == (
-                resume.layout,
-                resume.entry["tag"],
-            )
-        ):
-            restated = resume.restated(self.hparams)
-        self._ready.load_state_dict(state, checkpoint.load_weights(path), path, restated)
+        if resume is not None and resume.entry is not None and layout == resume.layout:
+            # What this process saved has its hparams.
+            restated = resume.restated(self.hparams) if resume.entry["tag"] == tag else {}
+        with restoring(state_path):
+            weights = checkpoint.load_weights(path)
+            self._ready.load_state_dict(state, weights, path, state_path, restated)
+            if state["meter"] is not None:
+                self._meter.load_state_dict(state["meter"])
         self.best = self._ready.monitor.best()
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
-        self.progress = Progress(**state["progress"])
-        if state["meter"] is not None:
-            self._meter.load_state_dict(state["meter"])
+        self.progress = Progress.of(state["progress"])
         if self.best is None and math.isfinite(state["monitor"]["value"]):
             before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
             self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")

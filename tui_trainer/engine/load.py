@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui_trainer.errors import FileError
+from tui_trainer.runs.checkpoints import verify
 from tui_trainer.runs.index import find_checkpoint, find_run
-from tui_trainer.runs.layout import default_runs_dir
+from tui_trainer.runs.layout import RunLayout, default_runs_dir
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import RunState, read_state
 
@@ -66,7 +68,10 @@ class Run:
         if tag == "best" and not any(entry.get("best") for entry in self.checkpoints):
             tag = "last"
         root, found = find_checkpoint(f"{self.root}@{tag}", self.root.parent)
-        return load_weights(RunReader(root).layout.model_file(found))
+        layout = RunLayout(root)
+        if problems := verify(layout, found):
+            raise FileError("bad checkpoint", f"{root}: {'; '.join(problems)}", "take another one")
+        return load_weights(layout.model_file(found))
 
     def task(self) -> Task:
         """The run's task. A task file comes from where it was, or from the copy that the run keeps."""
@@ -76,11 +81,13 @@ class Run:
 
     def model(self, tag: str = "best") -> nn.Module:
         """The trained network in evaluation mode, on the host. Reads the data, which decide its sizes."""
+        from tui_trainer.engine.checkpoint import load_into
+
         task = self.task()
         hparams = task.hparams_class(**self.hparams)
         task.datasets(hparams)
         model = task.model(hparams)
-        model.load_state_dict(self.state_dict(tag))
+        load_into(model, self.state_dict(tag), self.root)
         return model.eval()
 
 

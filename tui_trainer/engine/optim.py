@@ -237,7 +237,9 @@ class Schedule:
         elif saved is not None:
             lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in saved else {}
             given = _OF_A_PLATEAU if isinstance(self._scheduler, ReduceLROnPlateau) else _OF_STEPS
-            kept = {key: value for key, value in saved.items() if key not in given}
+            kind = type(self._scheduler)
+            # What is kept becomes an attribute, and must not take a method's place.
+            kept = {k: v for k, v in saved.items() if k not in given and not callable(getattr(kind, k, None))}
             self._scheduler.load_state_dict({**kept, **lambdas})
         elif isinstance(self._scheduler, LambdaLR) and "warmup" in before:
             # So far the rate was constant.

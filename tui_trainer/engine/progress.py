@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass
@@ -31,6 +33,11 @@ class Progress:
     evaluation_due: bool = False
     lr: float = math.nan
     rollbacks: int = 0
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Progress:
+        """From a checkpoint of any version: what it lacks has its default, what it knows more is left out."""
+        return cls(**{item.name: state[item.name] for item in fields(cls) if item.name in state})
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from tui_trainer.config.changes import MEANING, Change, changes
 from tui_trainer.engine.identity import source_of
 from tui_trainer.engine.initial import InitialWeights, parent_facts
-from tui_trainer.files import sha256_file
+from tui_trainer.files import open_plain, sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
 from tui_trainer.runs.events import decode, encode
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
-from tui_trainer.runs.reader import RunReader
+from tui_trainer.runs.reader import LONGEST_LINE, RunReader
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -108,11 +108,11 @@ def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
     facts = {e["tag"]: checkpoint_facts(layout, e) for e in read_index(layout) if parse_tag(e["tag"]) <= here}
     known = {fact["path"] for fact in facts.values()}
     lines, told = [], set()
-    with suppress(OSError), open(layout.events, "rb") as file:
+    with suppress(OSError), open_plain(layout.events) as file:
         file.seek(begin)
-        for line in file:
-            event = decode(line) if line.endswith(b"\n") else None
-            if event is not None and event["event"] == "checkpoint" and event.get("path") in known:
+        while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
+            event = decode(line)
+            if event is not None and event["event"] == "checkpoint" and str(event.get("path")) in known:
                 lines.append(line)
                 told.add(event["path"])
     own = facts[entry["tag"]]

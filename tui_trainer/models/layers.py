@@ -46,4 +46,7 @@ def json_value(tensor: Tensor) -> Any:
     Raises:
         ValueError: the bytes are no UTF-8 JSON.
     """
-    return json.loads(bytes(tensor.tolist()).decode())
+    try:
+        return json.loads(bytes(tensor.tolist()).decode())
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error

@@ -10,7 +10,6 @@ files that no entry names. An entry::
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tui_trainer.errors import FileError
-from tui_trainer.files import sha256_file
-from tui_trainer.runs.json_values import write_object
+from tui_trainer.files import read_plain, sha256_file
+from tui_trainer.runs.json_values import LARGEST, as_number, loads, write_object
 from tui_trainer.runs.layout import SCHEMA, RunLayout, checkpoint_tag, parse_tag, run_id
 
 Entry = dict[str, Any]
 
 _OURS = re.compile(r"(?:model|model_parameters|trainer_state|model_tensors)_[0-9]+(?:\+[0-9]+)?\.(?:pt|json)")
+_FILE = re.compile(r"checkpoints/([a-z_]+_([0-9]+(?:\+[0-9]+)?)\.[a-z0-9]+)")
 
 
 def read_index(layout: RunLayout) -> list[Entry]:
@@ -35,14 +35,14 @@ def read_index(layout: RunLayout) -> list[Entry]:
     """
     path = layout.checkpoints_index
     try:
-        content = json.loads(path.read_bytes())
+        content = loads(read_plain(path, LARGEST))
         entries = content["checkpoints"]
         return sorted((_checked(entry) for entry in entries), key=_order)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise FileError("checkpoint index", f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         hint = "restore it from a copy of the run; the .pt files beside it load with torch.load"
         raise FileError("corrupt checkpoint index", f"{path} is not a list of checkpoints", hint) from error
 
@@ -157,11 +157,9 @@ def remove_entries(layout: RunLayout, tags: Iterable[str]) -> list[Entry]:
         kept[-1]["last"] = True
     _write(layout, kept)
     for entry in removed:
-        paths = [_file(layout, name) for name in entry["files"]] + checkpoint_files(layout, entry["tag"])
-        for path in paths:
+        for path in _files(layout, entry):
             with suppress(OSError):
-                if path is not None:
-                    path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
     return kept
 
 
@@ -211,10 +209,10 @@ def verify(layout: RunLayout, tag: str, only: Path | None = None) -> list[str]:
     """
     for entry in read_index(layout):
         if entry["tag"] == tag:
-            named = {n: f for n, f in entry["files"].items() if only in (None, _file(layout, n))}
+            named = {n: f for n, f in entry["files"].items() if only in (None, file_of(layout, tag, n))}
             if not named:
                 return [f"checkpoint {tag} names no {'files' if only is None else only.name}"]
-            return [p for name, facts in named.items() if (p := _problem(layout, name, facts))]
+            return [p for name, facts in named.items() if (p := _problem(layout, tag, name, facts))]
     return [f"checkpoint {tag} is not in {layout.checkpoints_index.name}"]
 
 
@@ -247,7 +245,7 @@ def remove_orphans(layout: RunLayout) -> list[str]:
         return []
     if not layout.checkpoints_index.exists():
         return []
-    named = {_file(layout, name) for entry in entries for name in entry["files"]}
+    named = {path for entry in entries for path in _files(layout, entry)}
     removed = []
     for path in sorted(layout.checkpoints.iterdir()):
         if path not in named and _OURS.fullmatch(path.name):
@@ -257,10 +255,23 @@ def remove_orphans(layout: RunLayout) -> list[str]:
     return removed
 
 
-def _problem(layout: RunLayout, name: str, facts: Any) -> str | None:
-    path = _file(layout, name)
+def file_of(layout: RunLayout, tag: str, name: str) -> Path | None:
+    """The path of a file that an entry names; None for one that is no file of this checkpoint."""
+    match = _FILE.fullmatch(name)
+    return layout.checkpoints / match[1] if match is not None and match[2] == tag else None
+
+
+def _files(layout: RunLayout, entry: Entry) -> set[Path]:
+    """Every file of a checkpoint: those that its entry names, and those that any may have."""
+    tag: str = entry["tag"]
+    named = {path for name in entry["files"] if (path := file_of(layout, tag, name)) is not None}
+    return named | {*checkpoint_files(layout, tag)}
+
+
+def _problem(layout: RunLayout, tag: str, name: str, facts: Any) -> str | None:
+    path = file_of(layout, tag, name)
     if path is None:
-        return f"{name} does not lie in the checkpoints folder"
+        return f"{name} is no file of checkpoint {tag}"
     try:
         size = path.stat().st_size
         if size != facts["size"]:
@@ -276,19 +287,32 @@ def _problem(layout: RunLayout, name: str, facts: Any) -> str | None:
     return None
 
 
-def _file(layout: RunLayout, name: str) -> Path | None:
-    """The path of a file named in the index; None for a name that leads out of the checkpoints folder."""
-    leaf = name.removeprefix(f"{layout.checkpoints.name}/")
-    if not leaf or leaf in (".", "..") or "/" in leaf or "\\" in leaf or "\0" in leaf:
-        return None
-    return layout.checkpoints / leaf
-
-
 def _checked(entry: Entry) -> Entry:
-    parse_tag(entry["tag"])
-    if not isinstance(entry.setdefault("files", {}), dict):
+    """An entry with every key, each of its type; what is missing or of another type counts as nothing.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    epoch, batch = parse_tag(entry["tag"])
+    if not isinstance(entry.get("files", {}), dict):
         raise TypeError("files")
-    return entry
+    metrics = entry.get("metrics")
+    return {
+        **entry,
+        "epoch": epoch,
+        "batch": batch,
+        "step": _count(entry.get("step")),
+        "time": as_number(entry.get("time")),
+        "metrics": metrics if isinstance(metrics, dict) else {},
+        **{mark: entry.get(mark) is True for mark in ("best", "last", "pinned")},
+        "size": _count(entry.get("size")),
+        "files": entry.get("files", {}),
+    }
+
+
+def _count(value: Any) -> int:
+    number = as_number(value)
+    return int(number) if 0 <= number < 2**63 else 0
 
 
 def _order(entry: Mapping[str, Any]) -> tuple[int, int]:

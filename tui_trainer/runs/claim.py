@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.files import FileLock, LockHeld, lock_is_held, os_failure, read_owner, remove_temporaries
 from tui_trainer.runs import control
+from tui_trainer.runs.discard import record_files, record_folders
 from tui_trainer.runs.json_values import read_object
-from tui_trainer.runs.layout import SCHEMA, RunLayout
+from tui_trainer.runs.layout import SCHEMA, RunLayout, is_newer
 
 
 def claim_new(layout: RunLayout) -> FileLock:
@@ -21,6 +23,7 @@ def claim_new(layout: RunLayout) -> FileLock:
         FileError: the folder can't be written.
     """
     refuse_taken(layout)
+    refuse_strange(layout)
     try:
         for folder in (layout.root, layout.checkpoints, layout.control):
             folder.mkdir(parents=True, exist_ok=True)
@@ -44,20 +47,52 @@ def claim_existing(layout: RunLayout) -> tuple[FileLock, dict[str, Any]]:
     """
     if not layout.run_json.is_file():
         raise FileError("not a run", f"{layout.root} holds no run.json", "tui-train runs lists the runs")
+    refuse_strange(layout)
     lock = _lock(layout)
-    run = read_object(layout.run_json)
-    schema = run.get("schema", SCHEMA)
-    if isinstance(schema, (int, float)) and schema > SCHEMA:
-        lock.release()
-        message = f"{layout.root} is of format {schema}, this version writes {SCHEMA}"
-        raise FileError("run of a newer version", message, "update tui-trainer to go on with it")
     try:
+        _refuse_newer(layout)
         for folder in (layout.checkpoints, layout.control):
             folder.mkdir(exist_ok=True)
-    except OSError as error:
+        return lock, read_object(layout.run_json)
+    except BaseException as error:
         lock.release()
-        raise unwritable(layout, error) from error
-    return lock, run
+        if isinstance(error, OSError):
+            raise unwritable(layout, error) from error
+        raise
+
+
+def _refuse_newer(layout: RunLayout) -> None:
+    """A version that does not know a format must not write it: it would lose what it does not understand.
+
+    Raises:
+        FileError: a file of the record says that it is of a newer format.
+    """
+    for path in (layout.run_json, layout.steps_header, layout.checkpoints_index):
+        schema = read_object(path).get("schema")
+        if is_newer(schema):
+            message = f"{path} is of format {schema}, this version writes {SCHEMA}"
+            raise FileError("run of a newer version", message, "update tui-trainer to go on with it")
+
+
+def refuse_strange(layout: RunLayout) -> None:
+    """Refuse a record that is not made of plain files and folders: whoever trains writes and deletes in them.
+
+    Raises:
+        FileError: one is a link, and leads elsewhere, or a pipe or a device.
+    """
+    for paths, is_kind, kind in (
+        (record_folders(layout), stat.S_ISDIR, "folder"),
+        (record_files(layout), stat.S_ISREG, "plain file"),
+    ):
+        for path in paths:
+            try:
+                mode = path.lstat().st_mode
+            except OSError:
+                continue
+            if not is_kind(mode):
+                found = "a link" if stat.S_ISLNK(mode) else "something else"
+                message = f"{path} is {found}, where a run has a {kind} of its own"
+                raise FileError("not a run of tui-train", message, "copy the run with what its links lead to")
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import socket
-import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -26,7 +25,7 @@ from typing import Any, Literal
 from tui_trainer import files
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.runs.index import summarise
-from tui_trainer.runs.json_values import as_number
+from tui_trainer.runs.json_values import as_number, loads
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import ENDED, SILENT_S
@@ -151,7 +150,7 @@ def waiting(layout: RunLayout) -> list[Request]:
     requests = []
     for name in names:
         with suppress(OSError, ValueError):
-            requests.append(_parse(name, _read(layout.control / name)))
+            requests.append(_parse(name, files.read_plain(layout.control / name, _LARGEST, follow=False)))
     return requests
 
 
@@ -174,7 +173,7 @@ def take(
     for name in _names(layout.control)[:_AT_ONCE]:
         path = layout.control / name
         try:
-            data = _read(path)
+            data = files.read_plain(path, _LARGEST, follow=False)
             if not data and clock() - path.lstat().st_mtime < _RESERVED_S:
                 # A name that was reserved where there are no hard links; its content is about to come.
                 continue
@@ -182,7 +181,7 @@ def take(
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
-            refuse(name, str(error))
+            refuse(name, getattr(error, "strerror", None) or str(error))
             _remove(path)
             continue
         if _remove(path):
@@ -258,25 +257,6 @@ def _age(name: str) -> tuple[int, str]:
     return (int(match[1]) if match else 0, name)
 
 
-def _read(path: Path) -> bytes:
-    """The content of a file that may be anything: never waits, follows no link, reads little.
-
-    Raises:
-        OSError: it can't be read.
-        ValueError: it is no plain, small file.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError("it is no plain file")
-        data = os.read(fd, _LARGEST + 1)
-    finally:
-        os.close(fd)
-    if len(data) > _LARGEST:
-        raise ValueError(f"it is larger than {_LARGEST} bytes")
-    return data
-
-
 def _parse(name: str, data: bytes) -> Request:
     """The request in a file.
 
@@ -286,8 +266,8 @@ def _parse(name: str, data: bytes) -> Request:
     if _NAME.fullmatch(name) is None:
         raise ValueError("its name is not that of a request")
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
+        content = loads(data)
+    except ValueError:
         raise ValueError("it is not JSON") from None
     if not isinstance(content, dict) or not isinstance(content.get("action"), str):
         raise ValueError("it names no action")

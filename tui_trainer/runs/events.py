@@ -21,12 +21,14 @@ Metrics that a task does not define are absent. Non-finite numbers are the strin
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-from tui_trainer.runs.json_values import as_number, plain, scalar
+from tui_trainer.runs.json_values import as_number, loads, plain, scalar
 
 __all__ = ["as_number", "decode", "encode"]
 
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=scalar)
 
 
@@ -36,6 +38,8 @@ def encode(event: dict[str, Any]) -> bytes:
         text = _ENCODER.encode(event)
     except (ValueError, TypeError, RecursionError):
         text = _ENCODER.encode(plain(event))
+    # JSON lets these through, but a terminal obeys some of them and `splitlines` breaks a line at others.
+    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     # A lone surrogate (an undecodable file name) becomes \udcXX, which JSON reads back.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -43,7 +47,7 @@ def encode(event: dict[str, Any]) -> bytes:
 def decode(line: bytes | str) -> dict[str, Any] | None:
     """The event of one line, or None for a torn or foreign line."""
     try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
+        event = loads(line)
+    except ValueError:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_MOST_BYTES = 128 << 20
+"""Of rows that are handed out at once."""
+
+
 class RunFollower:
     """Reads only what is new at each call. Begins again by itself when the record was replaced.
 
@@ -63,6 +67,7 @@ class RunFollower:
         Args:
             most: rows at once, so that a long run is loaded piece by piece. Fewer mean that these are all.
         """
-        rows = self.reader.steps(self._rows, self._rows + most)
+        width = 8 * max(1, len(self.reader.columns()))
+        rows = self.reader.steps(self._rows, self._rows + min(most, _MOST_BYTES // width))
         self._rows += len(rows)
         return rows

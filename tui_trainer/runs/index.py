@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from tui_trainer.errors import FileError, UsageError, did_you_mean
+from tui_trainer.files import open_plain
 from tui_trainer.runs.checkpoints import read_index
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import RunLayout, checkpoint_tag, parse_tag, short_id
-from tui_trainer.runs.reader import RunReader, is_run
+from tui_trainer.runs.reader import LONGEST_LINE, RunReader, is_run
 from tui_trainer.runs.state import ACTIVE, CRASHED_REASON, ENDED, SILENT_S
 
 _BLOCK = 16 << 10
+_FARTHEST = 256 << 20
+"""Bytes from the end of a record in which its latest epoch is looked for: a week of nothing but load."""
 _LIST_HINT = "tui-train runs lists them"
 _CKPT_HINT = "a checkpoint is a .pt file of a run, RUN, RUN@best, RUN@last, RUN@7 or RUN@7+120"
 
@@ -257,8 +260,9 @@ def _latest(root: Path) -> dict[str, Any]:
         if "elapsed" in event:
             found.setdefault("elapsed", _seconds(event["elapsed"]))
             found.setdefault("elapsed_at", _seconds(event.get("time")))
-        if isinstance(event.get("best"), dict):
-            found.setdefault("best", event["best"] | {"value": as_number(event["best"].get("value"))})
+        if isinstance(best := event.get("best"), dict) and isinstance(best.get("metric"), str):
+            facts = {"value": as_number(best.get("value")), "epoch": _whole(best.get("epoch"))}
+            found.setdefault("best", {**best, **facts})
         if name in _MEASURED and isinstance(event.get("metrics"), dict):
             earlier = {str(metric): as_number(value) for metric, value in event["metrics"].items()}
             found["metrics"] = earlier | found.get("metrics", {})
@@ -295,10 +299,11 @@ _SKIPPED = (b'{"event":"system"', b'{"event":"log"', b'{"event":"phase"')
 
 def _backwards(path: Path) -> Iterator[dict[str, Any]]:
     """Complete events from the last to the first, without those that say nothing about progress."""
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), open_plain(path) as file:
         end = os.fstat(file.fileno()).st_size
         size, rest, torn = _BLOCK, b"", True
-        while end > 0:
+        first = end - _FARTHEST
+        while end > max(0, first) and len(rest) <= LONGEST_LINE:
             start = max(0, end - size)
             file.seek(start)
             lines = (file.read(end - start) + rest).split(b"\n")

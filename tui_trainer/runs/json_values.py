@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tui_trainer.files import write_json
+from tui_trainer.files import read_plain, write_json
 
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _DEEPEST = 60
+LARGEST = 64 << 20
+"""Bytes of a JSON file: no record of ours comes near, and a larger one is not worth the memory."""
 
 
 def number_text(value: float) -> str:
@@ -69,11 +71,41 @@ def as_number(value: Any) -> float:
     return NON_FINITE.get(value, math.nan) if isinstance(value, str) else math.nan
 
 
+def loads(data: bytes | str) -> Any:
+    """The JSON value of a text that may be anything.
+
+    Raises:
+        ValueError: it is no JSON, or nested beyond 60 levels, which would overflow whoever walks through it.
+    """
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    text = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+    if text.count(b"[") + text.count(b"{") > _DEEPEST and _depth(value) > _DEEPEST:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """Containers inside each other, counted no further than is of interest."""
+    depth, level = 0, [value]
+    while level and depth <= _DEEPEST:
+        inside = (part.values() if isinstance(part, dict) else part for part in level if _holds(part))
+        level = [part for parts in inside for part in parts if _holds(part)]
+        depth += 1
+    return depth
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty when the file is missing, unreadable, or holds something else."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        value = loads(read_plain(path, LARGEST))
+    except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -9,12 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 SCHEMA = 1
 """Version of the run directory's format. Readers take this one and older; adding keys does not raise it."""
 
-_TAG = re.compile(r"([0-9]+)(?:\+([0-9]+))?")
+_TAG = re.compile(r"([0-9]{1,15})(?:\+([0-9]{1,15}))?")
 _ATTEMPTS = 100
+
+
+def is_newer(schema: Any) -> bool:
+    """Whether a file says that its format is newer than this version's. One that says nothing is old."""
+    return isinstance(schema, (int, float)) and schema > SCHEMA
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import os
 from pathlib import Path
 from typing import IO
 
-from tui_trainer.files import replacing
+from tui_trainer.files import open_plain, replacing
 from tui_trainer.runs.checkpoints import remove_orphans
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
 
 _BLOCK = 1 << 20
+MOST_COLUMNS = 2048
+"""Columns of a step series: readers keep sums of each, so a header that names more is refused."""
 
 
 def read_columns(layout: RunLayout) -> list[str]:
@@ -24,7 +26,9 @@ def read_columns(layout: RunLayout) -> list[str]:
     columns = header.get("columns")
     if header.get("dtype") != "<f8" or not isinstance(columns, list):
         return []
-    return columns if all(isinstance(column, str) for column in columns) else []
+    if len(columns) > MOST_COLUMNS or not all(isinstance(column, str) for column in columns):
+        return []
+    return columns
 
 
 def keep_prefix(layout: RunLayout, rows: int, event_bytes: int, then: bytes = b"") -> dict[str, int]:
@@ -71,7 +75,7 @@ def _ends_with(path: Path, size: int, then: bytes) -> bool:
         return False
     if not then:
         return True
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         file.seek(size)
         return file.read() == then
 
@@ -81,7 +85,7 @@ def _whole_lines(path: Path, limit: int) -> int:
     end = min(limit, _size(path))
     if end <= 0:
         return 0
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         while end > 0:
             start = max(0, end - _BLOCK)
             file.seek(start)
@@ -95,7 +99,7 @@ def _whole_lines(path: Path, limit: int) -> int:
 def _keep(path: Path, size: int, then: bytes = b"") -> None:
     if not path.exists():
         return
-    with open(path, "rb") as old, replacing(path) as new:
+    with open_plain(path) as old, replacing(path) as new:
         _copy(old, new, size)
         new.write(then)
 

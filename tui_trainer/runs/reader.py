@@ -7,12 +7,13 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tui_trainer.errors import FileError
-from tui_trainer.files import lock_is_held, read_owner
+from tui_trainer.files import lock_is_held, open_plain, read_owner
 from tui_trainer.runs.checkpoints import read_index
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.json_values import read_object
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 Liveness = Literal["live", "dead", "remote"]
 
+LONGEST_LINE = 16 << 20
+"""Bytes of an event: what follows a longer stretch without a newline is no record."""
+
 _FINGERPRINT = 64
+_BLOCK = 1 << 20
 
 
 def is_run(path: Path) -> bool:
@@ -87,7 +92,7 @@ class RunReader:
             most: bytes to read at once, so that a long record does not hold up who asks; None for all.
         """
         try:
-            with open(self.layout.events, "rb") as file:
+            with open_plain(self.layout.events) as file:
                 facts = os.fstat(file.fileno())
                 inode = (facts.st_dev, facts.st_ino)
                 # Inode numbers are reused, so the bytes before the offset are compared too.
@@ -104,9 +109,9 @@ class RunReader:
                 if facts.st_size == self._offset:
                     return []
                 file.seek(self._offset)
-                data = file.read(most)
+                data = file.read(-1 if most is None else most)
                 if most is not None and b"\n" not in data:
-                    data += file.read()
+                    data += file.read(LONGEST_LINE)
                 self.behind = self._offset + len(data) < facts.st_size
         except OSError:
             self.behind = False
@@ -119,11 +124,15 @@ class RunReader:
 
     def events(self) -> list[dict[str, Any]]:
         """All complete events, independent of `poll`."""
-        try:
-            data = self.layout.events.read_bytes()
-        except OSError:
-            return []
-        return _events(data[: data.rfind(b"\n") + 1])
+        return list(self.each_event())
+
+    def each_event(self) -> Iterator[dict[str, Any]]:
+        """All complete events, one after another, for a record that is too long to be held at once."""
+        rest = b""
+        with suppress(OSError), open_plain(self.layout.events) as file:
+            while len(rest) <= LONGEST_LINE and (block := file.read(_BLOCK)):
+                lines, newline, rest = (rest + block).rpartition(b"\n")
+                yield from _events(lines + newline)
 
     def columns(self) -> list[str]:
         """Names of the step series' columns; empty before the first row."""
@@ -143,7 +152,7 @@ class RunReader:
         width = 8 * len(columns)
         first = max(0, start)
         try:
-            with open(self.layout.steps, "rb") as file:
+            with open_plain(self.layout.steps) as file:
                 end = os.fstat(file.fileno()).st_size // width
                 count = max(0, (end if stop is None else min(stop, end)) - first)
                 rows = np.empty((count, len(columns)), dtype="<f8")
@@ -161,7 +170,7 @@ class RunReader:
             return None
         width = 8 * len(columns)
         try:
-            with open(self.layout.steps, "rb") as file:
+            with open_plain(self.layout.steps) as file:
                 rows = os.fstat(file.fileno()).st_size // width
                 if not rows:
                     return None

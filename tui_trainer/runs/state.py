@@ -311,5 +311,5 @@ def with_liveness(state: RunState, liveness: Liveness, heartbeat_age_s: float = 
 def read_state(reader: RunReader) -> RunState:
     """The state of a run as it is now, from its files. Leaves the reader's `poll` position alone."""
     liveness = reader.liveness()
-    state = identify(fold_all(RunState(), reader.events()), reader)
+    state = identify(fold_all(RunState(), reader.each_event()), reader)
     return with_liveness(state, liveness, reader.heartbeat_age_s())

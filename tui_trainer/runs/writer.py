@@ -20,7 +20,7 @@ from tui_trainer.runs.discard import delete_record, write_log
 from tui_trainer.runs.events import encode
 from tui_trainer.runs.json_values import as_number, write_object
 from tui_trainer.runs.layout import SCHEMA, RunLayout, run_id
-from tui_trainer.runs.prefix import keep_prefix, read_columns
+from tui_trainer.runs.prefix import MOST_COLUMNS, keep_prefix, read_columns
 
 Clock = Callable[[], float]
 
@@ -197,12 +197,13 @@ class RunWriter:
     def row(self, values: Mapping[str, float]) -> None:
         """Append one row of the step series.
 
-        The first row of a run fixes its columns. Later on a missing value is NaN and a new column is ignored.
+        The first row of a run fixes its columns, 2,048 at most. Later on a missing value is NaN and a new
+        column is ignored.
         Rows wait in memory for 50 ms, 64 KiB, the next event or `flush`, whichever comes first.
         """
         with self._mutex:
             if not self._columns:
-                self._set_columns([str(name) for name in values])
+                self._set_columns([str(name) for name in values][:MOST_COLUMNS])
                 if not self._columns:
                     return
             get = values.get

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tui_trainer.files import open_plain
 from tui_trainer.headless.words import one_line
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.index import summarise_run
@@ -146,10 +147,10 @@ def curve_of(root: Path) -> tuple[float, ...]:
     """The monitored metric of each epoch, or the training loss where none is monitored; NaN for gaps."""
     rows: list[Mapping[str, Any]] = []
     metric = ""
-    with suppress(OSError), open(RunLayout(root).events, "rb") as file:
+    with suppress(OSError), open_plain(RunLayout(root).events) as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - _CURVE_BYTES))
-        for line in file:
+        for line in file.read(_CURVE_BYTES).splitlines():
             if line.startswith(b'{"event":"epoch_end"') and (event := decode(line)) is not None:
                 best, metrics = event.get("best"), event.get("metrics")
                 if isinstance(best, Mapping) and isinstance(best.get("metric"), str):

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from pathlib import Path
 
+from tui_trainer.files import open_plain
 from tui_trainer.headless.words import clean, one_line
 from tui_trainer.runs.control import Request, waiting
 from tui_trainer.runs.follow import RunFollower
@@ -98,7 +99,7 @@ class _Tail:
             size = os.stat(self._path).st_size
             if size == self._offset:
                 return []
-            with open(self._path, "rb") as file:
+            with open_plain(self._path) as file:
                 if self._offset is None or size < self._offset or size - self._offset > self.MOST:
                     self._offset, self._rest = max(0, size - self.MOST), b""
                 file.seek(self._offset)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tui_trainer.errors import FileError
+from tui_trainer.files import open_plain
 from tui_trainer.headless.words import one_line
-from tui_trainer.runs.checkpoints import read_index
+from tui_trainer.runs.checkpoints import file_of, read_index
 from tui_trainer.runs.json_values import as_number, read_object
 from tui_trainer.runs.layout import RunLayout, parse_tag, short_id
 from tui_trainer.ui.query import Record, Since
@@ -106,31 +106,28 @@ def read_saved(root: Path, run_name: str = "", task: str = "") -> list[Saved]:
     """
     layout = RunLayout(root)
     name = one_line(run_name or short_id(root))
-    folder = str(layout.checkpoints)
     found = []
     for entry in read_index(layout):
         # Thousands of checksums are not kept in memory, and the collector has less to walk.
-        problem = _size_problem(folder, entry.pop("files"))
-        if not isinstance(entry.get("metrics"), dict):
-            entry["metrics"] = {}
         tag = entry["tag"]
+        problem = _size_problem(layout, tag, entry.pop("files"))
         found.append(Saved((str(root), tag), root, tag, parse_tag(tag), entry, name, task, problem))
     return found
 
 
-def _size_problem(folder: str, files: Mapping[str, Any]) -> str:
+def _size_problem(layout: RunLayout, tag: str, files: Mapping[str, Any]) -> str:
     if not files:
         return "names no files"
     for name, facts in files.items():
-        leaf = str(name).removeprefix("checkpoints/")
-        if "/" in leaf or "\0" in leaf or not isinstance(facts, Mapping):
-            return f"{one_line(leaf)}: not a file of a checkpoint"
+        path = file_of(layout, tag, name)
+        if path is None or not isinstance(facts, Mapping):
+            return f"{one_line(name)}: not a file of this checkpoint"
         try:
-            size = os.stat(f"{folder}/{leaf}").st_size
-        except (OSError, ValueError):
-            return f"{one_line(leaf)} is missing"
+            size = path.stat().st_size
+        except OSError:
+            return f"{path.name} is missing"
         if size != facts.get("size"):
-            return f"{one_line(leaf)} has {size:,} bytes, expected {one_line(str(facts.get('size')))}"
+            return f"{path.name} has {size:,} bytes, expected {one_line(str(facts.get('size')))}"
     return ""
 
 
@@ -293,16 +290,17 @@ class Verifier:
 
     def _problem(self, saved: Saved) -> str | None:
         """What is wrong; None when it was stopped."""
-        files = saved.files
-        problem = _size_problem(str(RunLayout(saved.root).checkpoints), files)
+        files, layout = saved.files, RunLayout(saved.root)
+        problem = _size_problem(layout, saved.tag, files)
         if problem:
             return problem
-        folder, done = RunLayout(saved.root).checkpoints, 0
+        done = 0
         for name, facts in files.items():
             digest = hashlib.sha256()
-            path = folder / str(name).removeprefix("checkpoints/")
+            path = file_of(layout, saved.tag, name)
+            assert path is not None, "its size was compared"
             try:
-                with open(path, "rb") as file:
+                with open_plain(path) as file:
                     while block := file.read(_BLOCK):
                         if self._stop.is_set():
                             return None
@@ -312,5 +310,5 @@ class Verifier:
             except OSError as error:
                 return f"{path.name}: {error.strerror or error}"
             if digest.hexdigest() != facts.get("sha256"):
-                return f"{one_line(path.name)} differs from its SHA-256"
+                return f"{path.name} differs from its SHA-256"
         return ""
