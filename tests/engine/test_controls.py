@@ -28,7 +28,7 @@ from tests.helpers import (
     weights,
 )
 from tui_trainer.engine import checkpoint
-from tui_trainer.engine.controls import TrainingClock
+from tui_trainer.engine.clock import TrainingClock
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.launch import Result, launch
 from tui_trainer.engine.optim import build_schedule

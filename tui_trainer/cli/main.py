@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tui_trainer.cli.commands import COMMANDS, MODULES
 from tui_trainer.cli.options import SWITCHES, VALUED, Parser
 from tui_trainer.cli.words import Words, sort_words
-from tui_trainer.engine.interrupt import StopNow
+from tui_trainer.engine.interrupt import StopNow, stopped_code
 from tui_trainer.errors import Exit, FileError, TrainerError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None, report: Report | None = None) -> int
         )
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.FILE
-    except (KeyboardInterrupt, StopNow):
+    except StopNow as interrupt:
+        return stopped_code(interrupt.reason)
+    except KeyboardInterrupt:
         return Exit.SIGINT
 
 

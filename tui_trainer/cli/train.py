@@ -26,6 +26,7 @@ from tui_trainer.config.fields import FieldSpec
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset, find_preset, read_preset
 from tui_trainer.config.resolve import resolve
+from tui_trainer.engine.deadline import end_time
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.runs.claim import refuse_taken
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
@@ -35,8 +36,9 @@ from tui_trainer.tasks.registry import BUILT_IN, looks_like_task
 if TYPE_CHECKING:
     from tui_trainer.cli.launcher import Report
     from tui_trainer.cli.resume import Origin
+    from tui_trainer.engine.closing import Result
     from tui_trainer.engine.interrupt import StopRequest
-    from tui_trainer.engine.launch import Result, Watch
+    from tui_trainer.engine.launch import Watch
     from tui_trainer.engine.resuming import ResumePoint
 
 
@@ -93,6 +95,7 @@ class Plan:
         warnings: what somebody should know before it starts.
         resume: where training goes on, in the run itself or in a new one.
         nothing_to_do: why there is nothing to train; None where there is.
+        end: unix seconds by which it must have saved and left.
     """
 
     task: Task
@@ -103,6 +106,7 @@ class Plan:
     warnings: Sequence[str] = field(default=())
     resume: ResumePoint | None = None
     nothing_to_do: str | None = None
+    end: float | None = None
 
     def run(self, *, watch: Watch | None = None, stop: StopRequest | None = None) -> Result:
         """Train in the calling thread.
@@ -129,6 +133,8 @@ class Plan:
             stop=stop,
             watch=watch,
             on_end=self.options.get("on_end"),
+            end=self.end,
+            owns_process=True,
         )
 
 
@@ -160,11 +166,12 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     if options["check"]:
         # Nothing will be written, so nothing can be in the way.
         return Plan(*facts)
+    end = end_time(options["end_time"], os.environ)
     origin = order.origin
     if order.run_dir is not None and (origin is None or origin.fork):
         refuse_taken(RunLayout(order.run_dir))
     if origin is None:
-        return Plan(*facts)
+        return Plan(*facts, end=end)
     from tui_trainer.cli.resume import check_changes, fork_point, nothing_to_do, resume_point
 
     check_changes(origin.hparams, resolved.hparams, "fork" if origin.fork else "resume")
@@ -172,7 +179,7 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     if why is not None:
         return Plan(*facts, nothing_to_do=why)
     point = fork_point(origin.layout, origin.fork) if origin.fork else resume_point(origin.layout)
-    return Plan(*facts, resume=point)
+    return Plan(*facts, resume=point, end=end)
 
 
 def main(argv: Sequence[str], report: Report | None = None) -> int:

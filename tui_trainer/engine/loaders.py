@@ -100,9 +100,10 @@ def _shielded_worker(number: int, inner: Callable[[int], Any] | None = None) -> 
     """Starts a loader process that outlives a signal to the whole process group.
 
     Ctrl-C, a time limit or a batch system signal every process; the trainer must still get its batches up to
-    a step boundary, and ends its loader processes itself. A lost terminal ends neither.
+    a step boundary, and ends its loader processes itself. A lost terminal or a wish for a checkpoint ends
+    neither.
     """
-    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(signal_number, signal.SIG_IGN)
     if inner is not None:
         inner(number)

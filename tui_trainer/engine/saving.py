@@ -26,11 +26,13 @@ class Saver:
     Attributes:
         place: finished epochs and batches of the newest checkpoint; None before the first.
         time: of the newest checkpoint, by the run's clock.
+        slowest: seconds of the slowest save so far.
     """
 
     def __init__(self, writer: RunWriter, hparams: Hparams, clock: Callable[[], float]) -> None:
         self.place: tuple[int, int] | None = None
         self.time = clock()
+        self.slowest = 0.0
         self._writer = writer
         self._hparams = hparams
         self._clock = clock
@@ -84,7 +86,9 @@ class Saver:
         self.time = self._clock()
         self.place = (progress.epoch, progress.batch)
         place = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
-        cost = {"size": entry["size"], "seconds": time.perf_counter() - begin}
+        seconds = time.perf_counter() - begin
+        self.slowest = max(self.slowest, seconds)
+        cost = {"size": entry["size"], "seconds": seconds}
         self._writer.event("checkpoint", **place, path=model_path(layout, entry["tag"]), best=best, **cost)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, cast
 
+from tui_trainer.engine.closing import Result
 from tui_trainer.engine.interrupt import StopRequest
-from tui_trainer.engine.launch import Result, Watch
+from tui_trainer.engine.launch import Watch
 from tui_trainer.headless import closing_text
 from tui_trainer.headless.closing import run_word
 from tui_trainer.runs.layout import RunLayout

@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from tui_trainer.engine.closing import Result
 from tui_trainer.engine.failure import device_is_lost, explain
 from tui_trainer.engine.interrupt import WITHOUT_SAVING, StopNow, StopRequest
-from tui_trainer.engine.launch import Result, Watch
+from tui_trainer.engine.launch import Watch
 from tui_trainer.errors import Exit, TrainerError
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
