@@ -15,11 +15,11 @@ def end_workers_left() -> None:
     They ignore signals to the whole group, so the interpreter would wait for them at its exit, maybe for
     ever.
     """
-    workers = multiprocessing.active_children()
-    for worker in workers:
-        worker.kill()
-    for worker in workers:
-        worker.join(_PATIENCE_S)
+    for worker in multiprocessing.active_children():
+        # torch takes a worker that was killed for a failure, and says so here.
+        with suppress(RuntimeError):
+            worker.kill()
+            worker.join(_PATIENCE_S)
 
 
 def end_children() -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +22,9 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tui_trainer.engine import rng
 from tui_trainer.engine.batches import to_device
 from tui_trainer.engine.sampler import BatchIndices, BatchPlan, PlanSampler
+
+_WORKER_S = 1.0
+"""How long a loader process may take to end."""
 
 
 class Loader(Protocol):
@@ -116,17 +121,27 @@ def shield_workers(loader: DataLoader[Any]) -> None:
         loader.worker_init_fn = functools.partial(_shielded_worker, inner=inner)
 
 
-def end_workers(loader: DataLoader[Any]) -> None:
-    """End the processes of a loader that keeps them between epochs."""
-    iterator = getattr(loader, "_iterator", None)
-    if iterator is not None and hasattr(iterator, "_shutdown_workers"):
-        workers = list(getattr(iterator, "_workers", ()))
-        iterator._shutdown_workers()
+def end_workers(iterator: Any) -> None:
+    """End the processes behind an iterator of a DataLoader. Nothing else is done to it, whatever it is."""
+    if not hasattr(iterator, "_shutdown_workers"):
+        return
+    workers = list(getattr(iterator, "_workers", ()))
+
+    def kill() -> None:
         for worker in workers:
-            # They ignore SIGTERM, so one that hangs would be waited for at exit, for ever.
-            if worker.is_alive():
+            with suppress(ValueError):
                 worker.kill()
-    loader._iterator = None
+
+    # torch waits 5 s for each that is busy with a sample, and then asks in a way that they ignore.
+    timer = threading.Timer(_WORKER_S, kill)
+    timer.start()
+    try:
+        # It takes a worker that was killed for a failure.
+        with suppress(RuntimeError):
+            iterator._shutdown_workers()
+    finally:
+        timer.cancel()
+        kill()
 
 
 class DatasetLoader:
@@ -157,7 +172,8 @@ class DatasetLoader:
             yield to_device(batch, self._device)
 
     def close(self) -> None:
-        end_workers(self._loader)
+        end_workers(self._loader._iterator)
+        self._loader._iterator = None
 
 
 class ForeignLoader:
@@ -172,6 +188,7 @@ class ForeignLoader:
         if isinstance(batches, DataLoader):
             shield_workers(batches)
         self._iterable = batches
+        self._batches: Any = ()
         self._seed = seed
         self._device = device
         self._limit = limit
@@ -194,7 +211,7 @@ class ForeignLoader:
             if callable(getattr(part, "set_epoch", None)):
                 part.set_epoch(epoch)
         with stream:
-            batches = iter(self._iterable)
+            self._batches = batches = iter(self._iterable)
         number = 0
         while not self._limit or number < self._limit:
             with stream:
@@ -207,9 +224,10 @@ class ForeignLoader:
                 yield to_device(batch, self._device)
 
     def close(self) -> None:
+        end_workers(self._batches)
         if isinstance(self._iterable, DataLoader):
-            end_workers(self._iterable)
-        self._iterable = ()
+            self._iterable._iterator = None
+        self._iterable = self._batches = ()
 
 
 def _drawing_parts(loader: Any) -> list[Any]:

@@ -60,7 +60,8 @@ def status_line(state: RunState, *, seconds: float | None = None, reason: bool =
     if math.isfinite(state.elapsed):
         seconds = state.elapsed
     elif seconds is None and state.started is not None and state.ended is not None:
-        seconds = state.ended - state.started
+        # The machine's clock may have been set back meanwhile.
+        seconds = max(0.0, state.ended - state.started)
     took = f" ({duration(seconds)})" if seconds is not None else ""
     why = one_line(state.reason)
     if state.step <= 0:
