@@ -15,8 +15,10 @@ def main() -> int:
     """Run the command line and return its exit code."""
     # Before anything else is loaded: what waits for an app stays small.
     from tui_trainer.cli.launcher import opens_app, supervise
+    from tui_trainer.cli.streams import fill_closed_streams
     from tui_trainer.engine.interrupt import survive_save_requests
 
+    fill_closed_streams()
     survive_save_requests()
     if opens_app(sys.argv[1:]):
         from tui_trainer.ui.terminal import why_unusable

@@ -21,7 +21,7 @@ import pytest
 from tests.faults.counting import repetitions
 from tests.faults.forked import Forked, Origin
 from tests.helpers import events, rows, tags
-from tests.pseudo import process_state, wait_until
+from tests.pseudo import PseudoTerminal, process_state, wait_until
 from tui_trainer.files import lock_is_held
 from tui_trainer.runs.reader import RunReader
 
@@ -291,3 +291,44 @@ def test_a_stopped_process_loses_no_time_and_no_rate(start: Start, tmp_path: Pat
     series = rows(root)
     # Steps of 20 ms; one with the standstill in it would come to 8 samples in 2.5 s.
     assert series["samples_per_s"].min() > 8 / 1.5
+
+
+@pytest.mark.parametrize("full", ["out", "err", "out err"])
+def test_output_to_a_full_disk_is_one_alert_and_no_failure(full: str, start: Start, tmp_path: Path) -> None:
+    streams = dict.fromkeys(full.split(), "/dev/full")
+    # Without --no-ui it has something to say on stderr before it starts.
+    process = start("mine.py", "--num_workers", 0, "--batch_size", 4, "--epochs", 2, **streams)
+    assert process.exit_code() == 0
+    root = run_dir(tmp_path)
+    assert events(root)[-1]["status"] == "finished"
+    alerts = [event["title"] for event in events(root, "alert")]
+    assert alerts == (["output closed"] if "out" in full else [])
+
+
+@pytest.mark.slow
+def test_closed_streams_cost_neither_the_run_nor_its_record(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("telling.py"), tmp_path / "mine.py")
+    command = f"exec {sys.executable} -m tui_trainer mine.py --num_workers 0 --max_steps 2 <&- >&- 2>&-"
+    environment = {**os.environ, **FAST, "TUI_TRAIN_RUNS": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, check=False, timeout=100)
+    assert done.returncode == 0
+    root = run_dir(tmp_path)
+    assert [event["status"] for event in events(root, "run_end")] == ["finished"]
+    assert (root / "events.jsonl").read_bytes().count(b"\n") == len(events(root))
+
+
+@pytest.mark.slow
+def test_a_dead_terminal_is_one_alert_and_signals_still_save(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("telling.py"), tmp_path / "mine.py")
+    terminal = PseudoTerminal()
+    environment = {**os.environ, "TERM": "xterm", "TUI_TRAIN_RUNS": str(tmp_path / "runs")}
+    process = terminal.start(["-m", "tui_trainer", *map(str, LONG)], cwd=tmp_path, env=environment)
+    after(tmp_path, "batches", 3)
+    terminal.hang_up()
+    root = run_dir(tmp_path)
+    wait_until(lambda: events(root, "alert"), "the alert")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert [event["title"] for event in events(root, "alert")] == ["output closed"]
+    assert RunReader(root).checkpoints()[-1]["step"] == assert_whole(root)
+    terminal.close()

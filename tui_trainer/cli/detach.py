@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tui_trainer.cli.app import run_words
+from tui_trainer.cli.streams import say
 from tui_trainer.cli.train import Plan, plan
 from tui_trainer.errors import Exit, FileError
 from tui_trainer.files import lock_is_held, read_owner
@@ -36,9 +36,9 @@ def detach(argv: Sequence[str]) -> int:
     words = [word for word in run_words(argv) if word.partition("=")[0] != "--detach"]
     planned = plan(words)
     for warning in planned.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     if planned.nothing_to_do is not None:
-        print(planned.nothing_to_do, file=sys.stderr)
+        say(planned.nothing_to_do)
         return Exit.OK
     try:
         layout = _directory(planned)
@@ -81,11 +81,11 @@ def _ended_early(code: int, layout: RunLayout, begin: int) -> int:
     """Say what a run died of before it held its record, and clear away what it left."""
     with suppress(OSError), open(layout.console_log, errors="replace") as log:
         log.seek(begin)
-        print("".join(log.readlines()[-_LAST_LINES:]).rstrip(), file=sys.stderr)
+        say("".join(log.readlines()[-_LAST_LINES:]).rstrip())
     if code < 0:
-        print(f"error: the run was ended by signal {-code} at once", file=sys.stderr)
+        say(f"error: the run was ended by signal {-code} at once")
     if layout.run_json.exists():
-        print(f"log: {layout.console_log}", file=sys.stderr)
+        say(f"log: {layout.console_log}")
     else:
         with suppress(OSError):
             layout.console_log.unlink()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from tui_trainer.cli.options import (
     hparam_valued,
     version_text,
 )
+from tui_trainer.cli.streams import say
 from tui_trainer.cli.tables import aligned, number
 from tui_trainer.cli.words import Words, refuse_unknown, sort_words
 from tui_trainer.config.fields import FieldSpec
@@ -215,12 +215,12 @@ def _train_here(argv: Sequence[str]) -> int:
 
     planned = plan(argv, typed_words(argv))
     for warning in planned.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     options = planned.options
     if options["check"]:
         return _check(planned.task, planned.hparams, options["json"])
     if planned.nothing_to_do is not None:
-        print(planned.nothing_to_do, file=sys.stderr)
+        say(planned.nothing_to_do)
         return Exit.OK
     from tui_trainer.engine.interrupt import StopRequest
     from tui_trainer.headless import choose_mode, watch
@@ -229,13 +229,13 @@ def _train_here(argv: Sequence[str]) -> int:
         from tui_trainer.ui.terminal import why_unusable
 
         why = why_unusable(os.environ, sys.stdin, sys.stderr)
-        print(f"no usable terminal ({why}): training here, as with --no-ui", file=sys.stderr)
+        say(f"no usable terminal ({why}): training here, as with --no-ui")
     result = planned.run(
         watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
-        stop=StopRequest(announce=_say),
+        stop=StopRequest(announce=say),
     )
     if result.status == "stopped" and not result.run_dir.exists():
-        print("stopped before the first step: nothing was trained, nothing is kept", file=sys.stderr)
+        say("stopped before the first step: nothing was trained, nothing is kept")
     return result.exit_code
 
 
@@ -322,19 +322,13 @@ def _order(argv: Sequence[str], needs_task: bool = True) -> Order:
     return Order(typed, preset, origin, runs_dir, run_dir)
 
 
-def _say(text: str) -> None:
-    """Tell what a signal leads to. Runs inside its handler, maybe in the middle of another print."""
-    with suppress(RuntimeError, OSError):
-        print(text, file=sys.stderr, flush=True)
-
-
 def _check(task: Task, hparams: Hparams, as_json: bool) -> int:
     from tui_trainer.engine.failure import explain
 
     try:
         from tui_trainer.engine.check import check
 
-        report = check(task, hparams, lambda name: print(f"{name} …", file=sys.stderr))
+        report = check(task, hparams, lambda name: say(f"{name} …"))
     except Exception as error:
         explained = explain(error)
         raise explained from (error if explained is not error else error.__cause__)

@@ -182,8 +182,11 @@ def listen_to_signals(app: Listener) -> None:
     if getattr(app, "is_headless", False):
         return
     import asyncio
+    import contextvars
 
     loop = asyncio.get_running_loop()
+    # The app's, in which its timers and dialogs work.
+    context = contextvars.copy_context()
     owner = os.getpid()
     echoes = Echoes()
 
@@ -192,7 +195,7 @@ def listen_to_signals(app: Listener) -> None:
             return
         # Raised by a loop that is closed: the app is leaving, and what comes after it listens in a moment.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(app.on_signal, signal.Signals(number).name)
+            loop.call_soon_threadsafe(app.on_signal, signal.Signals(number).name, context=context)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, handle)
