@@ -297,7 +297,8 @@ def test_a_stopped_process_loses_no_time_and_no_rate(start: Start, tmp_path: Pat
 def test_output_to_a_full_disk_is_one_alert_and_no_failure(full: str, start: Start, tmp_path: Path) -> None:
     streams = dict.fromkeys(full.split(), "/dev/full")
     # Without --no-ui it has something to say on stderr before it starts.
-    process = start("mine.py", "--num_workers", 0, "--batch_size", 4, "--epochs", 2, **streams)
+    words = ("mine.py", "--num_workers", 0, "--batch_size", 4, "--epochs", 2)
+    process = start(*words, env={"STEP_S": "0.003"}, **streams)
     assert process.exit_code() == 0
     root = run_dir(tmp_path)
     assert events(root)[-1]["status"] == "finished"
