@@ -115,7 +115,7 @@ def test_slurm_says_when_a_job_ends_unless_something_is_typed() -> None:
 
 def test_max_minutes_leaves_time_for_the_last_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(launch, "TrainingClock", lambda: TrainingClock(lambda: now[0]))
+    monkeypatch.setattr(launch, "TrainingClock", lambda: TrainingClock(lambda: now[0], lambda: now[0]))
     monkeypatch.setattr(Experiment, "closing_s", lambda self: 95.0)
 
     def step(number: int) -> None:

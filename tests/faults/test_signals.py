@@ -249,6 +249,7 @@ def test_an_end_time_saves_before_it_and_the_next_start_goes_on(start: Start, tm
     assert events(root, "checkpoint")[-1]["time"] <= end
     assert RunReader(root).checkpoints()[-1]["step"] == steps > 0
     assert "stopped by time limit" in process.out
+    wait_until(lambda: time.time() > end, "the end time")
     over = start(*words)
     assert over.exit_code() == 2
     assert "error: end time is over: --end-time" in over.err
