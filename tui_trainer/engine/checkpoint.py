@@ -27,6 +27,7 @@ Entry = dict[str, Any]
 
 _EXTRA_STATE = "_extra_state"
 """How torch ends the name of what a module saves beside its tensors."""
+_WANTED = "a state_dict is wanted: torch.save(model.state_dict(), PATH)"
 _FITS = "use the hparams and the task file that it was trained with"
 
 
@@ -265,9 +266,13 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         FileError: missing, corrupt, or holding anything but tensors by name (and modules' extra state).
     """
     state: dict[str, Tensor] = archive.load(path)
-    named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
-    if not named or not all(isinstance(v, Tensor) or k.endswith(_EXTRA_STATE) for k, v in state.items()):
-        raise FileError("not a checkpoint", f"{path} holds something else than tensors by name", _FITS)
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise FileError("not a checkpoint", f"{path} holds something else than tensors by name", _WANTED)
+    strange = [k for k, v in state.items() if not isinstance(v, Tensor) and not k.endswith(_EXTRA_STATE)]
+    if strange:
+        listed = ", ".join(strange[:4]) + (f" and {len(strange) - 4} more" if len(strange) > 4 else "")
+        message = f"{path} holds something else than tensors by name: {listed}"
+        raise FileError("not a checkpoint", message, _WANTED)
     return state
 
 

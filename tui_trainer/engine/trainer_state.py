@@ -178,6 +178,8 @@ def check_schedule(fresh: dict[str, Any], saved: dict[str, Any], path: Path) -> 
     Raises:
         FileError: what is a number in the one is none in the other.
     """
+    if fresh.get("scheduler") is not None and "scheduler" not in saved:
+        raise _unfit(path, "schedule: scheduler is missing")
     for state, other in ((fresh, saved), (fresh.get("scheduler") or {}, saved.get("scheduler") or {})):
         for name, value in state.items():
             if _is_number(value) and not _alike(value, other.get(name)):
