@@ -106,6 +106,13 @@ ARCHIVES: dict[str, Callable[[Bench, str], None]] = {
 }
 
 
+pytestmark = pytest.mark.fault(
+    13,
+    "hostile files: pickles that run code, zip bombs, forged shapes, `../` names, escape sequences, links",
+    "nothing runs, nothing outside of the run is touched; a sentence and exit code 3",
+)
+
+
 @pytest.mark.parametrize("kind", ARCHIVES)
 @pytest.mark.parametrize("name", ["model_2.pt", "trainer_state_2.pt"])
 def test_a_hostile_checkpoint_is_refused_by_who_opens_it(name: str, kind: str, bench: Bench) -> None:

@@ -89,6 +89,11 @@ def assert_saved(process: Forked, start: Start, at_most: int | None = None) -> N
     assert events(root)[-1]["steps"] == steps + 1
 
 
+@pytest.mark.fault(
+    8,
+    "SIGTERM at random moments of training, evaluation and save",
+    "saved at most a step later, exit 143, resumable",
+)
 @pytest.mark.parametrize("repetition", range(repetitions(20, 1)))
 @pytest.mark.parametrize("place", ["batches", "tests", "save"])
 def test_sigterm_saves_a_step_later_at_most(
@@ -107,6 +112,9 @@ def test_sigterm_saves_a_step_later_at_most(
     assert_saved(process, start, begun + 1)
 
 
+@pytest.mark.fault(
+    8, "SIGTERM at random moments of a start", "out at once, exit 143; a saved run is left, or none"
+)
 @pytest.mark.parametrize("repetition", range(repetitions(40, 2)))
 def test_sigterm_while_it_starts_leaves_a_saved_run_or_none(
     repetition: int, start: Start, tmp_path: Path
@@ -122,6 +130,9 @@ def test_sigterm_while_it_starts_leaves_a_saved_run_or_none(
         assert size(tmp_path / "batches") <= 1
 
 
+@pytest.mark.fault(
+    8, "SIGTERM while torch is imported", "out at once, exit 143; a saved run is left, or none"
+)
 @pytest.mark.slow
 @pytest.mark.parametrize("repetition", range(repetitions(20, 1)))
 def test_sigterm_while_it_imports_leaves_a_saved_run_or_none(
@@ -140,6 +151,9 @@ def test_sigterm_while_it_imports_leaves_a_saved_run_or_none(
         assert RunReader(root).checkpoints()[-1]["step"] == assert_whole(root)
 
 
+@pytest.mark.fault(
+    8, "a signal to a start that hangs in native code", "left within seconds, the record closed or taken back"
+)
 @pytest.mark.parametrize(
     ("place", "number", "code"),
     [
@@ -161,6 +175,9 @@ def test_a_start_that_hangs_in_native_code_is_left_and_taken_back(
     assert (tmp_path / "told").read_text() == f"stopped {code}\n"
 
 
+@pytest.mark.fault(
+    8, "a signal to a start that hangs in native code", "left within seconds, the record closed or taken back"
+)
 def test_a_chosen_folder_keeps_the_record_of_a_start_that_was_left(start: Start, tmp_path: Path) -> None:
     process = start(*LONG, "--run-dir", "here", env={"STUCK": "first batch"})
     after(tmp_path, "stuck", 1)
@@ -169,6 +186,7 @@ def test_a_chosen_folder_keeps_the_record_of_a_start_that_was_left(start: Start,
     assert assert_whole(tmp_path / "here") == 0
 
 
+@pytest.mark.fault(10, "Ctrl-C twice while a step hangs", "out without saving, the record closed")
 def test_a_step_that_hangs_is_left_at_the_second_signal(start: Start, tmp_path: Path) -> None:
     process = start(*LONG, "--num_workers", 2, env={"STUCK": "step"})
     after(tmp_path, "stuck", 1)
@@ -191,6 +209,9 @@ def assert_no_loaders(folder: Path) -> None:
     wait_until(lambda: all(process_state(pid) in ("", "Z") for pid in loaders), "the loaders' end", 2)
 
 
+@pytest.mark.fault(
+    10, "Ctrl-C twenty times, with two loader processes", "nothing torn, no process left after 2 s"
+)
 @pytest.mark.parametrize("repetition", range(repetitions(20, 1)))
 def test_twenty_times_ctrl_c_tears_nothing_and_leaves_no_process(
     repetition: int, start: Start, tmp_path: Path
@@ -208,6 +229,7 @@ def test_twenty_times_ctrl_c_tears_nothing_and_leaves_no_process(
     assert "Traceback" not in process.err
 
 
+@pytest.mark.fault(10, "SIGTERM twice at once, as `timeout` and `srun` send it", "one stop, which saves")
 def test_a_signal_and_its_echo_to_the_group_are_one(start: Start, tmp_path: Path) -> None:
     process = start(*LONG, "--num_workers", 2)
     after(tmp_path, "batches", 4)
@@ -218,6 +240,7 @@ def test_a_signal_and_its_echo_to_the_group_are_one(start: Start, tmp_path: Path
     assert_saved(process, start)
 
 
+@pytest.mark.fault(8, "SIGUSR1 at any time", "a checkpoint after this step; nothing before the first")
 def test_sigusr1_saves_and_never_kills(start: Start, tmp_path: Path) -> None:
     process = start(*LONG, "--num_workers", 2, "--checkpoint_every", 0)
     wait_until(lambda: list(tmp_path.glob("runs/*/events.jsonl")), "the record")
@@ -238,6 +261,7 @@ def test_sigusr1_saves_and_never_kills(start: Start, tmp_path: Path) -> None:
     assert len(tags(root)) == 3
 
 
+@pytest.mark.fault(16, "a time limit", "saved before it, exit 143; the next start goes on")
 def test_an_end_time_saves_before_it_and_the_next_start_goes_on(start: Start, tmp_path: Path) -> None:
     end = time.time() + 3.0
     words = (*LONG, "--run-dir", "here", "--resume", "auto", "--end-time", f"{end:.3f}")
@@ -257,6 +281,7 @@ def test_an_end_time_saves_before_it_and_the_next_start_goes_on(start: Start, tm
     assert again.exit_code() == 0, again.err
 
 
+@pytest.mark.fault(16, "a time limit", "saved before it, exit 143; the next start goes on")
 def test_slurms_end_time_holds_in_an_evaluation_too(start: Start, tmp_path: Path) -> None:
     end = int(time.time()) + 4
     process = start(*LONG, env={"SLURM_JOB_END_TIME": str(end), "TEST_S": "0.3"})
@@ -268,6 +293,7 @@ def test_slurms_end_time_holds_in_an_evaluation_too(start: Start, tmp_path: Path
     assert events(root, "checkpoint")[-1]["time"] <= end
 
 
+@pytest.mark.fault(16, "a time limit that leaves no time", "the start is refused")
 def test_a_time_limit_before_the_first_step_is_refused(start: Start, tmp_path: Path) -> None:
     process = start(*LONG, "--end-time", f"{time.time() + 1.0}", env={"SLOW_DATA_S": "1.5"})
     assert process.exit_code() == 2
@@ -275,6 +301,7 @@ def test_a_time_limit_before_the_first_step_is_refused(start: Start, tmp_path: P
     assert not list((tmp_path / "runs").iterdir())
 
 
+@pytest.mark.fault(16, "SIGSTOP for a while", "rates and times count only what was trained")
 def test_a_stopped_process_loses_no_time_and_no_rate(start: Start, tmp_path: Path) -> None:
     process = start(*LONG, "--eval_every", 0, "--log_rate", 0)
     after(tmp_path, "batches", 10)
@@ -294,6 +321,7 @@ def test_a_stopped_process_loses_no_time_and_no_rate(start: Start, tmp_path: Pat
     assert series["samples_per_s"].min() > 8 / 1.5
 
 
+@pytest.mark.fault(9, "stdout or stderr full or closed, a dead terminal", "training goes on, one alert")
 @pytest.mark.parametrize("full", ["out", "err", "out err"])
 def test_output_to_a_full_disk_is_one_alert_and_no_failure(full: str, start: Start, tmp_path: Path) -> None:
     streams = dict.fromkeys(full.split(), "/dev/full")
@@ -307,6 +335,7 @@ def test_output_to_a_full_disk_is_one_alert_and_no_failure(full: str, start: Sta
     assert alerts == (["output closed"] if "out" in full else [])
 
 
+@pytest.mark.fault(9, "stdout or stderr full or closed, a dead terminal", "training goes on, one alert")
 @pytest.mark.slow
 def test_closed_streams_cost_neither_the_run_nor_its_record(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("telling.py"), tmp_path / "mine.py")
@@ -319,6 +348,7 @@ def test_closed_streams_cost_neither_the_run_nor_its_record(tmp_path: Path) -> N
     assert (root / "events.jsonl").read_bytes().count(b"\n") == len(events(root))
 
 
+@pytest.mark.fault(9, "stdout or stderr full or closed, a dead terminal", "training goes on, one alert")
 @pytest.mark.slow
 def test_a_dead_terminal_is_one_alert_and_signals_still_save(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("telling.py"), tmp_path / "mine.py")
