@@ -147,9 +147,10 @@ class MicroBatches:
         return "a smaller eval_batch_size needs less"
 
     def _tell(self, samples: int, shortage: str) -> None:
+        same = "gradients and metrics stay" if self._what == "training" else "metrics stay"
         message = (
             f"{samples:,} -> {self.size:,} samples at once in {self._what} from here on ({shortage}); "
-            "gradients and metrics stay those of whole batches"
+            f"{same} those of whole batches"
         )
         if self._batchnorm:
             message += ", but BatchNorm layers normalise by the smaller parts"
