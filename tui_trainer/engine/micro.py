@@ -92,9 +92,9 @@ class MicroBatches:
                         raise self._failed(tried, shortage, f"smaller parts fail: {error}") from error
                     raise
                 most = max(map(_samples, parts))
-                tried, shortage = tried or most, describe(error)
                 if self._wanted != "auto" or most < 2 * self._least:
-                    raise self._failed(most, shortage) from error
+                    raise self._failed(most, describe(error)) from error
+                tried, shortage = tried or most, shortage or describe(error)
                 self.size = -(-most // 2)
             else:
                 if tried:
