@@ -136,9 +136,10 @@ class Meter:
             self.send()
 
     def add_all(self, measured: Sequence[tuple[Mapping[str, Tensor | Reducer], int | Tensor]]) -> None:
-        """Take the batches of one step, of which the buffer may not be sent before all are in it.
+        """Take the batches of one step.
 
-        A row of the record that is under way is read at the step after it: with what came until then.
+        They all fit between two transfers: a row of the record that is under way is read after this step, and
+        a transfer inside of it would add some of these batches to that row.
         """
         if len(measured) >= self._capacity:
             self.send()

@@ -92,9 +92,9 @@ class MicroBatches:
                         raise self._failed(tried, shortage, f"smaller parts fail: {error}") from error
                     raise
                 most = max(map(_samples, parts))
-                tried, shortage = tried or most, describe(error)
                 if self._wanted != "auto" or most < 2 * self._least:
-                    raise self._failed(most, shortage) from error
+                    raise self._failed(most, describe(error)) from error
+                tried, shortage = tried or most, shortage or describe(error)
                 self.size = -(-most // 2)
             else:
                 if tried:
@@ -147,9 +147,10 @@ class MicroBatches:
         return "a smaller eval_batch_size needs less"
 
     def _tell(self, samples: int, shortage: str) -> None:
+        same = "gradients and metrics stay" if self._what == "training" else "metrics stay"
         message = (
             f"{samples:,} -> {self.size:,} samples at once in {self._what} from here on ({shortage}); "
-            "gradients and metrics stay those of whole batches"
+            f"{same} those of whole batches"
         )
         if self._batchnorm:
             message += ", but BatchNorm layers normalise by the smaller parts"

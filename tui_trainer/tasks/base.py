@@ -89,7 +89,10 @@ class Task:
         return criterion(outputs, targets), outputs, targets
 
     def count(self, batch: Any) -> int | Tensor:
-        """What the batch's loss is a mean over: the weight of this batch in epoch means. Default: samples."""
+        """What the batch's loss is a mean over: the weight of this batch in epoch means. Default: samples.
+
+        A batch that does not fit into the memory is trained in parts, so the counts of parts must add up.
+        """
         from tui_trainer.engine.batches import first_length
 
         return first_length(batch)
