@@ -84,6 +84,72 @@ class Points(Task):
         return super().compute_loss(model, batch, criterion)
 
 
+CUDA_TEXT = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which "
+    "1.20 GiB is free. Including non-PyTorch memory, this process has 77.88 GiB memory in use. Of the "
+    "allocated memory 76.00 GiB is allocated by PyTorch, and 1.50 GiB is reserved by PyTorch but unallocated."
+)
+"""What torch says when a GPU's memory runs out."""
+
+
+class _Exhausting(torch.autograd.Function):
+    """Runs out of memory in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor) -> Tensor:
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError(CUDA_TEXT)
+
+
+class Small(Points):
+    """`Points` in float64 on a device that holds only so many samples at once.
+
+    Args:
+        training: samples that fit in training.
+        evaluation: samples that fit in evaluation.
+        after: passes with a gradient that still find memory enough, whatever the batch.
+        in_backward: it runs out in the backward pass.
+    """
+
+    def __init__(
+        self,
+        training: int = 1 << 30,
+        evaluation: int = 1 << 30,
+        *,
+        after: int = 0,
+        in_backward: bool = False,
+        dtype: torch.dtype = torch.float64,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.fits = {True: training, False: evaluation}
+        self.after = after
+        self.in_backward = in_backward
+        self.dtype = dtype
+        self.passes: list[int] = []
+
+    def datasets(self, hparams: Any) -> Any:
+        inputs, targets = super().datasets(hparams)
+        return inputs.to(self.dtype), targets
+
+    def model(self, hparams: Any) -> nn.Module:
+        return super().model(hparams).to(self.dtype)
+
+    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+        loss, outputs, targets = super().compute_loss(model, batch, criterion)
+        if model.training:
+            self.passes.append(len(batch[0]))
+        enough = model.training and len(self.passes) <= self.after
+        if len(batch[0]) > self.fits[model.training] and not enough:
+            if not (self.in_backward and model.training):
+                raise torch.OutOfMemoryError(CUDA_TEXT)
+            loss = _Exhausting.apply(loss)
+        return loss, outputs, targets
+
+
 class NoisyItems(Dataset[tuple[Tensor, int]]):
     """A data set with random augmentation from all three global generators."""
 

@@ -61,7 +61,7 @@ def test_it_ends_with_the_same_weights_in_a_run_of_its_own(
 
 def test_show_and_runs_name_the_parent(parent: Path, tui_train: Run, folder: Path) -> None:
     assert tui_train("--no-ui", "--fork", "first@2", "--run-dir", "runs/second", "--quiet").code == 0
-    expected = {"run_id": "first", "run_dir": "../first", "checkpoint": "2", "step": 90}
+    expected = {"run_id": "first", "run_dir": "../first", "checkpoint": "2", "step": 90, "kind": "fork"}
     assert json.loads(tui_train("show", "second", "--json").out)["parent"] == expected
     listed = {run["run_id"]: run["parent"] for run in tui_train("runs", "--json").lines}
     assert listed == {"first": None, "second": expected}

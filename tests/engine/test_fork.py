@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.test_resume import CASES, TIMES, assert_equal, crash_at
+from tests.comparing import TIMES, assert_equal
+from tests.engine.test_resume import CASES, crash_at
 from tests.helpers import Points, assert_same_weights, events, resume, rows, tags, weights
 from tests.pseudo import wait_until
 from tui_trainer import TrainerError, train
@@ -104,6 +105,7 @@ def test_the_record_says_where_it_comes_from(tmp_path: Path) -> None:
         "run_dir": f"../{whole.run_dir.name}",
         "checkpoint": "1+2",
         "step": 8,
+        "kind": "fork",
     }
     assert RunReader(result.run_dir).run()["parent"] == parent
     assert "parent" not in RunReader(whole.run_dir).run()

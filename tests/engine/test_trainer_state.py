@@ -99,7 +99,6 @@ STATES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a schedule that is no dict": (put("schedule", 3), "schedule"),
     "a schedule in words": (put("schedule", "scheduler", "last_epoch", "x"), "last_epoch is a str"),
     "a length in words": (put("schedule", "length", "x"), "length"),
-    "no schedule": (put("schedule", {"x": 1}), ""),
     "a scaler of words": (put("scaler", {"scale": "x"}), ""),
     "no raw weights": (drop("averaged", "raw"), "averaged.raw"),
     "raw weights of another network": (put("averaged", "raw", {"x": torch.ones(1)}), "does not fit"),

@@ -345,3 +345,16 @@ def test_a_stop_request_from_a_batch_ends_at_its_step_boundary(tmp_path: Path) -
     result = start(task, tmp_path, {"grad_accumulation": 3, "test_size": 0.0}, stop)
     assert (result.status, result.steps, task.trained_batches) == ("stopped", 1, 3)
     assert (result.run_dir / "checkpoints/model_0+3.pt").exists()
+
+
+def test_a_first_step_that_the_scaler_skips_leaves_no_garbage_as_momentum(tmp_path: Path) -> None:
+    class Loud(Points):
+        """Gradients that float16 can't hold at the first scale."""
+
+        def criterion(self, hparams: Any) -> Any:
+            return lambda outputs, targets: 100 * nn.functional.cross_entropy(outputs, targets)
+
+    values = {"precision": "float16", "optimizer": "SGD", "momentum": 0.9, "lr": 1e-6, "log_rate": 0.0}
+    result = train(Loud(), {**values, "epochs": 4}, runs_dir=tmp_path)
+    losses = rows(result.run_dir)["train/loss"]
+    assert losses.max() < 2 * losses[0]

@@ -1,18 +1,38 @@
-"""A small run that is trained once, and copied for each test that damages it."""
+"""What each fault test reports: its row, and how often it tried."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.faults.counting import Tried
 from tests.faults.driving import TASK, Bench
+from tests.faults.lives import Lives
 from tui_trainer.cli.main import main
+
+_TRIED = pytest.StashKey[Tried]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
+    """Forks a process for each life."""
+    server = Lives(tmp_path_factory.mktemp("lives"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")
 def _original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run that is trained once, and copied for each test that damages it."""
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -26,7 +46,27 @@ def _original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(
     _original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Bench:
-    """A working folder of its own, in which the run is."""
+    """A working folder of its own, in which that run is."""
     shutil.copytree(_original, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return Bench(tmp_path, capsys)
+
+
+@pytest.fixture
+def tried(request: pytest.FixtureRequest) -> Tried:
+    """Counts the test's attempts. A test that does not use it is one attempt."""
+    return request.node.stash.setdefault(_TRIED, Tried())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    marker = item.get_closest_marker("fault")
+    began = call.when == "call" or (call.when == "setup" and not report.passed)
+    if marker is None or not began:
+        return
+    tried = item.stash.get(_TRIED, Tried())
+    if not tried.attempts and not report.skipped:
+        tried.attempts, tried.rights = 1, int(report.passed)
+    report.user_properties.append(("fault", (*marker.args, tried)))

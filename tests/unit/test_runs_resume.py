@@ -167,3 +167,12 @@ def test_the_kept_part_of_any_file_is_its_longest_prefix_of_whole_lines(
     assert content.startswith(result)
     assert result == b"" or result.endswith(b"\n")
     assert b"\n" not in content[len(result) : limit]
+
+
+def test_what_a_killed_first_save_left_is_cleared_away(tmp_path: Path) -> None:
+    layout = RunLayout(tmp_path / "run")
+    RunWriter.create(layout, {"host": "a"}, {}).close()
+    for path in (layout.model_file("0+3"), layout.trainer_state_file("0+3")):
+        path.write_bytes(b"whole, but no entry names it")
+    RunWriter.resume(layout, {}, {}, SCRATCH).close()
+    assert [path.name for path in layout.checkpoints.iterdir()] == [layout.checkpoints_index.name]

@@ -418,3 +418,26 @@ def test_a_row_with_too_many_columns_is_cut_to_what_readers_take(layout: RunLayo
     with_many.close()
     reader = RunReader(layout.root)
     assert (len(reader.columns()), reader.steps().shape) == (2048, (1, 2048))
+
+
+def test_a_folder_becomes_a_run_when_all_is_there_that_a_resume_needs(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, there = os.replace, []
+
+    def replacing(source: Any, target: Any) -> None:
+        if target == layout.run_json:
+            there.extend(path.name for path in layout.root.rglob("*.json"))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replacing)
+    RunWriter.create(layout, {"host": "a"}, {"epochs": 2}).close()
+    assert sorted(there) == ["checkpoints.json", "hparams.json"]
+
+
+def test_what_a_killed_start_left_unfinished_is_cleared_away(layout: RunLayout) -> None:
+    layout.root.mkdir()
+    for name in (".hparams.json.7-a1.tmp", ".run.json.7-b2.tmp"):
+        (layout.root / name).write_bytes(b"{")
+    RunWriter.create(layout, {"host": "a"}, {"epochs": 2}).close()
+    assert not list(layout.root.rglob(".*"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_trainer.cli.batch_size import refuse_in_app
 from tui_trainer.cli.options import theme_named
 from tui_trainer.cli.tables import say
 from tui_trainer.cli.train import check_before_app, plan, runs_own_code, sort_main
@@ -37,6 +38,7 @@ def open_app(argv: Sequence[str], report: Report) -> int:
             with it, unless that would run code of the user's, which may take long: the app shows that.
     """
     options = app_options(argv)
+    refuse_in_app(bool(sort_main(argv, Hparams.specs()).get("find_batch_size")))
     if options.start and not runs_own_code(options.argv):
         planned = plan(options.argv)
         if planned.nothing_to_do is not None:

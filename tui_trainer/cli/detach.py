@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tui_trainer.cli.app import run_words
 from tui_trainer.cli.tables import say
-from tui_trainer.cli.train import Plan, plan
+from tui_trainer.cli.train import Plan, plan, print_beforehand
 from tui_trainer.errors import Exit, FileError
 from tui_trainer.files import lock_is_held, os_failure, read_owner
 from tui_trainer.runs.layout import RunLayout, create_run_dir
@@ -36,8 +36,7 @@ def detach(argv: Sequence[str]) -> int:
 
     words = [word for word in run_words(argv) if word.partition("=")[0] != "--detach"]
     planned = plan(words)
-    for warning in planned.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_beforehand(planned)
     if planned.nothing_to_do is not None:
         say(planned.nothing_to_do, sys.stderr)
         return Exit.OK

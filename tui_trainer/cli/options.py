@@ -24,6 +24,11 @@ VALUED = {
         "CKPT",
         "a new run that goes on from this checkpoint of another one: RUN@7, RUN@best, a .pt file, or RUN",
     ),
+    "init_from": (
+        "CKPT",
+        "a new run whose model starts from these weights only: RUN@7, RUN@best, RUN, or any .pt file with a "
+        "state_dict",
+    ),
     "runs_dir": ("DIR", "where runs live (default: $TUI_TRAIN_RUNS, or ./runs)"),
     "run_dir": ("DIR", "this very run directory"),
     "run_name": ("NAME", "a human name beside the run's id"),
@@ -40,6 +45,7 @@ SWITCHES = {
     "json": "one JSON object a line on stdout, and nothing else",
     "quiet": "print errors only",
     "check": "build data and model, run one training and one test batch, write nothing, and report",
+    "find_batch_size": "try batch sizes before the run, and start with the one that trains fastest and fits",
     "traceback": "show the traceback of every error",
     "ascii": "draw the app with ASCII characters only",
     "no_mouse": "leave the mouse to the terminal, to select text with",
@@ -90,6 +96,8 @@ def theme_named(name: str) -> str:
 
 GIVE_A_TASK = ("preset", "resume", "fork")
 """Options whose value says what is trained, where no TASK is typed."""
+MAY_GIVE_A_TASK = (*GIVE_A_TASK, "init_from")
+"""With the one whose value may be a file that does not say it."""
 
 
 def hparam_switches(specs: Mapping[str, FieldSpec]) -> set[str]:

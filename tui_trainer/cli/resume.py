@@ -1,69 +1,120 @@
-"""Where `--resume` and `--fork` go on, and what may be changed on the way."""
+"""What `--resume`, `--fork` and `--init-from` name, and what may be changed on the way."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tui_trainer.cli.words import Words
-from tui_trainer.config.fields import flag_text
+from tui_trainer.config.changes import changes
 from tui_trainer.config.hparams import Hparams
+from tui_trainer.config.presets import Preset
+from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.resuming import ResumePoint
-from tui_trainer.errors import FileError, UsageError
+from tui_trainer.errors import FileError, TrainerError, UsageError
+from tui_trainer.files import sha256_file
 from tui_trainer.runs.checkpoints import newest_good, read_index, verify
 from tui_trainer.runs.claim import refuse_live, refuse_strange
-from tui_trainer.runs.index import find_checkpoint, find_run
+from tui_trainer.runs.index import checkpoint_of_file, find_checkpoint, find_run
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader, is_run
-
-SAFE = frozenset(
-    {
-        "checkpoint_every", "device", "early_stopping_patience", "epochs", "eval_batch_size", "eval_every",
-        "keep_checkpoints", "log_rate", "max_minutes", "max_steps", "num_workers",
-    }
-)  # fmt: skip
-"""Hparams that may differ from the resumed run's: they decide how long and how, not what is trained."""
+from tui_trainer.runs.state import Parent, parent_of
 
 LENGTHS = ("epochs", "max_steps", "max_minutes")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a command line goes on from.
+    """What a command line goes on from, or has its first weights from.
 
     Attributes:
-        layout: the run.
-        hparams: those that a preset and flags change.
-        fork: tag of the checkpoint that a new run goes on from; None where the run itself goes on.
+        kind: the run itself goes on, or a new one from a checkpoint, or a new one from weights only.
+        hparams: of the run or checkpoint.
+        layout: the run; None for weights in a file that is no checkpoint of one.
+        tag: of the checkpoint; empty where the run itself goes on, and for such a file.
+        file: the weights of a new run.
     """
 
-    layout: RunLayout
+    kind: Literal["resume", "fork", "init"]
     hparams: dict[str, Any]
-    fork: str | None = None
+    layout: RunLayout | None
+    tag: str = ""
+    file: Path | None = None
+
+    def base(self, typed: str | None, preset: Preset | None) -> dict[str, Any]:
+        """The hparams that preset and flags change.
+
+        Args:
+            typed: TASK as typed.
+            preset: of the command line. For weights only, whoever names a task has that one's defaults.
+
+        Raises:
+            UsageError: nothing says what is trained.
+        """
+        names_task = typed is not None or (preset is not None and preset.task is not None)
+        if self.kind == "init" and not names_task and not self.hparams:
+            raise UsageError(
+                "no task", f"{self.file} does not say what it was trained for", "give a TASK or --preset, too"
+            )
+        return {} if self.kind == "init" and names_task else self.hparams
+
+    @property
+    def task_source(self) -> Path | None:
+        """Where the run keeps the source of a task file."""
+        return self.layout.task_source if self.layout is not None else None
+
+    @property
+    def run(self) -> RunLayout:
+        """The run that goes on, or that a new one goes on from."""
+        assert self.layout is not None
+        return self.layout
 
 
 def find_origin(words: Words, runs_dir: Path, run_dir: Path | None) -> Origin | None:
-    """What `--resume` or `--fork` names; None without them, or where `auto` finds nothing to resume.
+    """What `--resume`, `--fork` or `--init-from` names; None where `auto` finds nothing to resume.
 
     Raises:
-        UsageError: no such run, or both options.
+        UsageError: no such run, or two of the options.
         FileError: no such checkpoint, or hparams that can't be read.
     """
-    resume, fork = words.get("resume"), words.get("fork")
+    resume, fork, init = (words.get(name) for name in ("resume", "fork", "init_from"))
+    said = {
+        "resume": f"--resume {resume} goes on in place",
+        "fork": f"--fork {fork} goes on in a new run",
+        "init-from": f"--init-from {init} starts a new run from weights only",
+    }
+    given = [name for name, word in zip(said, (resume, fork, init), strict=True) if isinstance(word, str)]
+    # A job that is started again and again: the first time from the weights.
+    if len(given) > 1 and not (resume == "auto" and given == ["resume", "init-from"]):
+        raise UsageError(
+            f"{' or '.join(given)}?", ", ".join(said[name] for name in given), "give only one of them"
+        )
     if isinstance(fork, str):
-        if resume is not None:
-            raise UsageError(
-                "resume or fork?",
-                f"--resume {resume} goes on in place, --fork {fork} in a new run",
-                "give only one of them",
-            )
         root, tag = find_checkpoint(fork, runs_dir)
         layout = RunLayout(root)
-        return Origin(layout, _read_hparams(layout.parameters_file(tag)), tag)
-    layout_found = find_resumed(resume, runs_dir, run_dir) if isinstance(resume, str) else None
-    return Origin(layout_found, hparams_of(layout_found)) if layout_found is not None else None
+        return Origin("fork", _read_hparams(layout.parameters_file(tag)), layout, tag)
+    found = find_resumed(resume, runs_dir, run_dir) if isinstance(resume, str) else None
+    if found is not None:
+        return Origin("resume", hparams_of(found), found)
+    return find_weights(init, runs_dir) if isinstance(init, str) else None
+
+
+def find_weights(word: str, runs_dir: Path) -> Origin:
+    """What `--init-from` names: a checkpoint of a run, or any file with a state_dict.
+
+    Raises:
+        UsageError: no such run.
+        FileError: no such checkpoint or file.
+    """
+    file = Path(word).expanduser()
+    if file.is_file() and checkpoint_of_file(file) is None:
+        return Origin("init", {}, None, file=file)
+    root, tag = find_checkpoint(word, runs_dir)
+    layout = RunLayout(root)
+    return Origin("init", read_object(layout.parameters_file(tag)), layout, tag, layout.model_file(tag))
 
 
 def find_resumed(word: str, runs_dir: Path, run_dir: Path | None) -> RunLayout | None:
@@ -117,8 +168,8 @@ def resume_point(layout: RunLayout) -> ResumePoint:
     """The newest good checkpoint of a run, or its beginning if it never saved one.
 
     Raises:
-        FileError: there are checkpoints, but none is good; or the run began at one of another run; or it is
-            not made of plain files.
+        FileError: there are checkpoints, but none is good; or the run began at one of another run, or with
+            weights that are gone; or it is not made of plain files.
         UsageError: another process is training it.
     """
     refuse_live(layout)
@@ -130,15 +181,73 @@ def resume_point(layout: RunLayout) -> ResumePoint:
             f"{layout.root}: {'; '.join(problems)}",
             "tui-train checkpoints verify RUN shows each",
         )
-    parent = RunReader(layout.root).run().get("parent")
-    if entry is None and isinstance(parent, dict):
+    if entry is not None:
+        return ResumePoint(layout, entry, tuple(problems), hparams=_trained_with(layout, entry["tag"]))
+    record = RunReader(layout.root).run()
+    parent = parent_of(record.get("parent"))
+    if parent is not None and parent.kind == "fork":
         raise FileError(
             "no checkpoint",
-            f"{layout.root.name} goes on from {parent.get('run_id')}@{parent.get('checkpoint')}, "
-            "and has none of its own",
+            f"{layout.root.name} goes on from {parent.run_id}@{parent.checkpoint}, and has none of its own",
             "--fork that checkpoint again",
         )
-    return ResumePoint(layout, entry, tuple(problems))
+    weights = _weights_again(layout, parent, record["parent"].get("sha256")) if parent is not None else None
+    return ResumePoint(layout, None, tuple(problems), hparams=hparams_of(layout), weights=weights)
+
+
+def _trained_with(layout: RunLayout, tag: str) -> dict[str, Any]:
+    """The hparams of a checkpoint. Those of its run may be newer: of a process that saved none."""
+    return read_object(layout.parameters_file(tag)) or hparams_of(layout)
+
+
+def _weights_again(layout: RunLayout, parent: Parent, sha256: str | None) -> InitialWeights:
+    """What a run began with that has not come to a checkpoint of its own.
+
+    Raises:
+        FileError: it is gone, or not what it was.
+    """
+    origin = Origin("init", {}, None, file=Path(parent.file))
+    if not parent.file:
+        place, tag = RunLayout(layout.root / parent.run_dir), parent.checkpoint
+        origin = Origin("init", {}, place, tag, place.model_file(tag))
+    try:
+        weights = initial_weights(origin)
+        if sha256 not in (None, weights.sha256):
+            raise FileError("bad checkpoint", f"{weights.file} is not what it was then")
+    except TrainerError as error:
+        raise FileError(
+            "no checkpoint",
+            f"{layout.root.name} has none of its own, and began with {parent.origin}: {error}",
+            "start a new run",
+        ) from error
+    return weights
+
+
+def initial_weights(origin: Origin) -> InitialWeights:
+    """The weights of `--init-from`, found good by SHA-256 where the file is a run's.
+
+    Raises:
+        FileError: the file is missing, or not as it was saved.
+    """
+    assert origin.file is not None
+    if origin.layout is None:
+        try:
+            return InitialWeights(origin.file, sha256_file(origin.file))
+        except OSError as error:
+            raise FileError("weights can't be read", f"{origin.file}: {error.strerror or error}") from error
+    entry = _entry(origin.layout, origin.tag)
+    _refuse_bad(origin.layout, verify(origin.layout, origin.tag, only=origin.file))
+    facts = entry["files"][f"{origin.layout.checkpoints.name}/{origin.file.name}"]
+    return InitialWeights(origin.file, facts["sha256"], origin.layout, entry)
+
+
+def _refuse_bad(layout: RunLayout, problems: list[str]) -> None:
+    if problems:
+        raise FileError(
+            "bad checkpoint",
+            f"{layout.root}: {'; '.join(problems)}",
+            "tui-train checkpoints verify RUN shows which are good",
+        )
 
 
 def fork_point(layout: RunLayout, tag: str) -> ResumePoint:
@@ -147,14 +256,8 @@ def fork_point(layout: RunLayout, tag: str) -> ResumePoint:
     Raises:
         FileError: a file of it is missing, or not as it was saved.
     """
-    problems = verify(layout, tag)
-    if problems:
-        raise FileError(
-            "bad checkpoint",
-            f"{layout.root}: {'; '.join(problems)}",
-            "tui-train checkpoints verify RUN shows which are good",
-        )
-    return ResumePoint(layout, _entry(layout, tag), forks=True)
+    _refuse_bad(layout, verify(layout, tag))
+    return ResumePoint(layout, _entry(layout, tag), forks=True, hparams=_trained_with(layout, tag))
 
 
 def _entry(layout: RunLayout, tag: str) -> dict[str, Any]:
@@ -164,7 +267,7 @@ def _entry(layout: RunLayout, tag: str) -> dict[str, Any]:
     return entry
 
 
-def check_changes(base: dict[str, Any], hparams: Hparams, doing: str = "resume") -> None:
+def check_changes(base: Mapping[str, Any], hparams: Hparams, doing: str = "resume") -> None:
     """Refuse changes that would make it another experiment.
 
     Args:
@@ -175,30 +278,28 @@ def check_changes(base: dict[str, Any], hparams: Hparams, doing: str = "resume")
     Raises:
         UsageError: names each change.
     """
-    now = hparams.model_dump(mode="json")
-    changed = [
-        name for name, value in now.items() if name not in SAFE and name in base and base[name] != value
-    ]
-    if changed:
-        lines = [f"{name}: {flag_text(base[name])} -> {flag_text(now[name])}" for name in changed]
+    refused = [change for change in changes(base, hparams) if change.kind == "refused"]
+    if refused:
+        differ = f"{len(refused)} hparam{'s differ' if len(refused) > 1 else ' differs'} from the run's"
+        free = sorted(name for name, spec in hparams.specs().items() if spec.on_resume == "safe")
         raise UsageError(
             f"can't change on {doing}",
-            "\n  ".join(
-                [f"{len(lines)} hparam{'s differ' if len(lines) > 1 else ' differs'} from the run's", *lines]
-            ),
-            f"start a new run for these; on {doing} you can change {', '.join(sorted(SAFE))}",
+            "\n  ".join([differ, *map(str, refused)]),
+            "start a new run for these, from the weights alone with --init-from; "
+            f"on {doing} you can freely change {', '.join(free)}",
         )
 
 
 def nothing_to_do(origin: Origin, hparams: Hparams) -> str | None:
     """Why there is nothing left to train; None where there is."""
-    root, tag = origin.layout.root, origin.fork
-    done = 0 if tag is None else _entry(origin.layout, tag)["epoch"]
+    layout, tag = origin.run, origin.tag
+    root = layout.root
+    done = _entry(layout, tag)["epoch"] if tag else 0
     more = f"nothing to do (--epochs {2 * max(hparams.epochs, done)} would go on)"
-    if tag is None:
-        done_with = _is_done(origin.layout, origin.hparams, hparams)
-        return f"{root} is finished: {more}" if done_with else _is_beyond(origin.layout, hparams)
-    entry, most = _entry(origin.layout, tag), hparams.max_steps
+    if not tag:
+        done_with = _is_done(layout, origin.hparams, hparams)
+        return f"{root} is finished: {more}" if done_with else _is_beyond(layout, hparams)
+    entry, most = _entry(layout, tag), hparams.max_steps
     if entry["epoch"] >= hparams.epochs:
         return f"{root}@{tag} has all {hparams.epochs} epochs behind it: {more}"
     if most is not None and entry["step"] >= most:

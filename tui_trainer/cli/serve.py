@@ -23,6 +23,7 @@ from tui_trainer.cli.choice import choose_task
 from tui_trainer.cli.options import GIVE_A_TASK, SWITCHES, VALUED, hparam_switches, hparam_valued
 from tui_trainer.cli.resume import Origin, find_origin
 from tui_trainer.cli.words import Words, sort_words
+from tui_trainer.config.changes import changes
 from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset, find_preset, read_preset
@@ -88,8 +89,8 @@ class Interpreter:
         preset_word = words.get("preset")
         preset = read_preset(find_preset(preset_word)) if isinstance(preset_word, str) else None
         origin = _origin(words)
-        base = origin.hparams if origin else {}
-        task = self._task(typed, preset, origin)
+        base = origin.base(typed, preset) if origin else {}
+        task = self._task(typed, preset, origin, base)
         specs = task.hparams_class.specs()
         words = _sorted(argv, specs)
         if len(words.positionals) > 1:
@@ -98,7 +99,15 @@ class Interpreter:
         problems: list[Problem] = []
         warnings: list[str] = []
         try:
-            warnings = resolve(task.hparams_class, task.name, preset, flags, base).warnings
+            resolved = resolve(task.hparams_class, task.name, preset, flags, base)
+            warnings = resolved.warnings
+            if origin is not None and origin.kind != "init":
+                changed = changes(base, resolved.hparams)
+                refused = [change for change in changed if change.kind == "refused"]
+                problems = [
+                    Problem(change.name, f"can't change on {origin.kind}: {change}") for change in refused
+                ]
+                warnings += [change.sentence for change in changed if change not in refused]
         except HparamsError as error:
             problems = error.problems
         known = sorted({*SWITCHES, *VALUED, *hparam_switches(specs), *hparam_valued(specs)})
@@ -117,13 +126,14 @@ class Interpreter:
             source=_source(task),
         )
 
-    def _task(self, typed: str | None, preset: Preset | None, origin: Origin | None) -> Task:
+    def _task(
+        self, typed: str | None, preset: Preset | None, origin: Origin | None, base: dict[str, Any]
+    ) -> Task:
         place = (preset.path, preset.task, preset.defects) if preset else None
-        key = (typed, place, origin.layout.root if origin else None)
+        kept = origin.task_source if origin and base else None
+        key = (typed, place, kept)
         if key not in self._tasks:
-            named = origin.hparams.get("task") if origin else None
-            kept = origin.layout.task_source if origin else None
-            self._tasks[key] = choose_task(typed, preset, named, kept)
+            self._tasks[key] = choose_task(typed, preset, base.get("task"), kept)
         return self._tasks[key]
 
 

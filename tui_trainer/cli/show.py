@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from tui_trainer.cli.lineage import child_facts, lineage_lines
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
 from tui_trainer.cli.tables import aligned, duration, number, one_line, say
 from tui_trainer.config.fields import flag_text
@@ -15,8 +17,9 @@ from tui_trainer.errors import Exit
 from tui_trainer.headless.words import near_path
 from tui_trainer.runs.events import encode
 from tui_trainer.runs.index import find_run, summarise
+from tui_trainer.runs.lineage import Lineage
 from tui_trainer.runs.reader import RunReader
-from tui_trainer.runs.state import read_state
+from tui_trainer.runs.state import Parent, read_state
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,6 +50,7 @@ def _show(args: argparse.Namespace) -> int:
             "versions": reader.run().get("versions"),
             "git": reader.run().get("git"),
             "checkpoints": [entry["tag"] for entry in reader.checkpoints()],
+            "children": [child_facts(kin) for kin in Lineage(root).children()],
         }
         sys.stdout.write(encode(facts).decode())
         return Exit.OK
@@ -67,12 +71,20 @@ def _show(args: argparse.Namespace) -> int:
         say(f"\n{one_line(f'{alert.level}: {alert.title}')}: {alert.message}")
     say(f"\nrun     {near_path(root)}")
     if state.parent is not None:
-        say(one_line(f"parent  {state.parent.run_id}@{state.parent.checkpoint}"))
+        say(one_line(f"parent  {_parent(state.parent)}"))
     for mark in ("best", "last"):
         entry = next((entry for entry in reader.checkpoints() if entry.get(mark)), None)
         if entry is not None:
             say(f"{mark}    {near_path(reader.layout.model_file(entry['tag']))}")
+    lines = lineage_lines(root)
+    if lines:
+        say("\n".join(["", "lineage", *lines]))
     return Exit.OK
+
+
+def _parent(parent: Parent) -> str:
+    name = f"{parent.run_id}@{parent.checkpoint}" if parent.run_id else near_path(Path(parent.file))
+    return f"{name} (weights only)" if parent.kind == "init" else name
 
 
 def _hparam_table(hparams: Mapping[str, Any], everything: bool) -> str:

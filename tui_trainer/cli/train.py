@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui_trainer.cli.batch_size import refuse_search, search
 from tui_trainer.cli.choice import choose_task
 from tui_trainer.cli.options import (
     GIVE_A_TASK,
+    MAY_GIVE_A_TASK,
     SWITCHES,
     VALUED,
     build_parser,
@@ -35,6 +37,7 @@ from tui_trainer.tasks.registry import BUILT_IN, looks_like_task
 if TYPE_CHECKING:
     from tui_trainer.cli.launcher import Report
     from tui_trainer.cli.resume import Origin
+    from tui_trainer.engine.initial import InitialWeights
     from tui_trainer.engine.interrupt import StopRequest
     from tui_trainer.engine.launch import Result, Watch
     from tui_trainer.engine.resuming import ResumePoint
@@ -57,8 +60,8 @@ class Order:
 
     @property
     def base(self) -> dict[str, Any]:
-        """The hparams of what it goes on from."""
-        return self.origin.hparams if self.origin else {}
+        """The hparams that preset and flags change: of what it goes on from."""
+        return self.origin.base(self.typed, self.preset) if self.origin else {}
 
     @property
     def names_task(self) -> bool:
@@ -76,7 +79,7 @@ class Order:
         return file.suffix != ".py" or any((place / file).is_file() for place in places)
 
     def task(self) -> Task:
-        source = self.origin.layout.task_source if self.origin else None
+        source = self.origin.task_source if self.origin and self.base else None
         return choose_task(self.typed, self.preset, self.base.get("task"), source)
 
 
@@ -91,7 +94,9 @@ class Plan:
         options: of the command line, by name with underscores.
         command: what was typed, for the record.
         warnings: what somebody should know before it starts.
+        notes: what is different from what it goes on from, and harmless.
         resume: where training goes on, in the run itself or in a new one.
+        weights: what the model of a new run starts from.
         nothing_to_do: why there is nothing to train; None where there is.
     """
 
@@ -101,7 +106,9 @@ class Plan:
     options: dict[str, Any]
     command: list[str]
     warnings: Sequence[str] = field(default=())
+    notes: Sequence[str] = field(default=())
     resume: ResumePoint | None = None
+    weights: InitialWeights | None = None
     nothing_to_do: str | None = None
 
     def run(self, *, watch: Watch | None = None, stop: StopRequest | None = None) -> Result:
@@ -126,6 +133,7 @@ class Plan:
             run_name=self.options["run_name"],
             command=self.command,
             resume=self.resume,
+            weights=self.weights,
             stop=stop,
             watch=watch,
             on_end=self.options.get("on_end"),
@@ -156,23 +164,34 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     resolved = resolve(task.hparams_class, task.name, order.preset, flags, order.base)
     command = ["tui-train", *(argv if typed is None else typed)]
     options = _named(args, "option_")
-    facts = (task, resolved.hparams, order, options, command, tuple(resolved.warnings))
-    if options["check"]:
-        # Nothing will be written, so nothing can be in the way.
-        return Plan(*facts)
-    origin = order.origin
-    if order.run_dir is not None and (origin is None or origin.fork):
+    if options["find_batch_size"]:
+        refuse_search(options, flags)
+    hparams, origin = resolved.hparams, order.origin
+    planned = Plan(task, hparams, order, options, command, tuple(resolved.warnings))
+    if order.run_dir is not None and (origin is None or origin.kind != "resume") and not options["check"]:
         refuse_taken(RunLayout(order.run_dir))
     if origin is None:
-        return Plan(*facts)
-    from tui_trainer.cli.resume import check_changes, fork_point, nothing_to_do, resume_point
+        return planned
+    from tui_trainer.cli.resume import check_changes, fork_point, initial_weights, nothing_to_do, resume_point
 
-    check_changes(origin.hparams, resolved.hparams, "fork" if origin.fork else "resume")
-    why = nothing_to_do(origin, resolved.hparams)
+    if origin.kind == "init":
+        return replace(planned, weights=initial_weights(origin))
+    if options["check"]:
+        # Nothing will be written, so nothing can be in the way.
+        return planned
+    check_changes(origin.hparams, hparams, origin.kind)
+    why = nothing_to_do(origin, hparams)
     if why is not None:
-        return Plan(*facts, nothing_to_do=why)
-    point = fork_point(origin.layout, origin.fork) if origin.fork else resume_point(origin.layout)
-    return Plan(*facts, resume=point)
+        return replace(planned, nothing_to_do=why)
+    point = fork_point(origin.run, origin.tag) if origin.kind == "fork" else resume_point(origin.run)
+    check_changes(point.hparams, hparams, origin.kind)
+    changed = point.changes(hparams)
+    return replace(
+        planned,
+        warnings=(*planned.warnings, *(change.sentence for change in changed if change.kind == "warned")),
+        notes=tuple(change.sentence for change in changed if change.kind == "safe"),
+        resume=replace(point, typed=resolved.typed),
+    )
 
 
 def main(argv: Sequence[str], report: Report | None = None) -> int:
@@ -207,11 +226,10 @@ def _train_here(argv: Sequence[str]) -> int:
     from tui_trainer.engine.detached import typed_words
 
     planned = plan(argv, typed_words(argv))
-    for warning in planned.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     options = planned.options
+    print_beforehand(planned)
     if options["check"]:
-        return _check(planned.task, planned.hparams, options["json"])
+        return _check(planned)
     if planned.nothing_to_do is not None:
         say(planned.nothing_to_do, sys.stderr)
         return Exit.OK
@@ -223,6 +241,10 @@ def _train_here(argv: Sequence[str]) -> int:
 
         why = why_unusable(os.environ, sys.stdin, sys.stderr)
         print(f"no usable terminal ({why}): training here, as with --no-ui", file=sys.stderr)
+    if options["find_batch_size"]:
+        with _explaining():
+            hparams, _ = search(planned.task, planned.hparams, quiet=options["quiet"])
+        planned = replace(planned, hparams=hparams)
     result = planned.run(
         watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
         stop=StopRequest(announce=_say),
@@ -230,6 +252,14 @@ def _train_here(argv: Sequence[str]) -> int:
     if result.status == "stopped" and not result.run_dir.exists():
         print("stopped before the first step: nothing was trained, nothing is kept", file=sys.stderr)
     return result.exit_code
+
+
+def print_beforehand(planned: Plan) -> None:
+    """Say on stderr what somebody should know before a run starts."""
+    for warning in planned.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for note in () if planned.options["quiet"] else planned.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _print_help(argv: Sequence[str]) -> None:
@@ -282,7 +312,7 @@ def _named(args: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 def _has_base(argv: Sequence[str]) -> bool:
     words = sort_main(argv, Hparams.specs())
-    return any(words.get(name) for name in GIVE_A_TASK)
+    return any(words.get(name) for name in MAY_GIVE_A_TASK)
 
 
 def _known(specs: dict[str, FieldSpec]) -> set[str]:
@@ -300,14 +330,14 @@ def _typed_task(words: Words) -> str | None:
 def _order(argv: Sequence[str], needs_task: bool = True) -> Order:
     words = sort_main(argv, Hparams.specs())
     typed = _typed_task(words)
-    if needs_task and typed is None and not any(words.get(name) for name in GIVE_A_TASK):
+    if needs_task and typed is None and not any(words.get(name) for name in MAY_GIVE_A_TASK):
         # A misspelt flag says more than "no task".
         refuse_unknown(words, _known(Hparams.specs()))
     preset_word = words.get("preset")
     run_dir = Path(str(words.get("run_dir"))) if words.get("run_dir") else None
     runs_dir = Path(str(words.get("runs_dir"))).expanduser() if words.get("runs_dir") else default_runs_dir()
     origin = None
-    if any(words.get(name) is not None for name in ("resume", "fork")):
+    if any(words.get(name) is not None for name in ("resume", "fork", "init_from")):
         from tui_trainer.cli.resume import find_origin
 
         origin = find_origin(words, runs_dir, run_dir)
@@ -321,17 +351,33 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _check(task: Task, hparams: Hparams, as_json: bool) -> int:
-    from tui_trainer.engine.failure import explain
-
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Turn whatever is raised into an error that a person can act on."""
     try:
-        from tui_trainer.engine.check import check
-
-        report = check(task, hparams, lambda name: print(f"{name} …", file=sys.stderr))
+        yield
     except Exception as error:
+        from tui_trainer.engine.failure import explain
+
         explained = explain(error)
         raise explained from (error if explained is not error else error.__cause__)
-    if as_json:
+
+
+def _check(planned: Plan) -> int:
+    options, hparams, found = planned.options, planned.hparams, None
+    with _explaining():
+        from tui_trainer.engine.check import check
+
+        if options["find_batch_size"]:
+            hparams, found = search(planned.task, hparams, quiet=options["json"])
+        report = check(
+            planned.task, hparams, lambda name: print(f"{name} …", file=sys.stderr), planned.weights
+        )
+    for alert in report["alerts"]:
+        print(f"warning: {alert['title']}: {alert['message']}", file=sys.stderr)
+    if found is not None:
+        report["batch_size_search"] = found.facts()
+    if options["json"]:
         from tui_trainer.runs.events import encode
 
         print(encode(report).decode().strip())
@@ -343,6 +389,7 @@ def _check(task: Task, hparams: Hparams, as_json: bool) -> int:
         ["parameters", f"{report['parameters']:,}"],
         ["samples", ", ".join(samples)],
         ["steps", f"{_count(report['steps_per_epoch'])} an epoch, {_count(report['total_steps'])} in all"],
+        *([["batch size", f"{found.batch_size:,}"]] if found is not None else []),
         *([name, number(value)] for name, value in report["metrics"].items()),
     ]
     print(aligned(rows))

@@ -13,12 +13,17 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pydantic
 from pydantic_core import PydanticUndefined
 
 Kind = Literal["int", "float", "bool", "str", "choice", "path", "numbers", "mixed"]
+
+OnResume = Literal["safe", "warned", "refused"]
+"""What a change of an hparam means for a run that goes on: it decides only how long and how that runs (safe),
+it trains differently from here on (warned), or it would be another experiment (refused)."""
+_ON_RESUME = "x-on_resume"
 
 GROUPS = ("Data", "Model", "Optimisation", "Schedule", "Run")
 
@@ -39,6 +44,7 @@ def Field(
     expected: str = "",
     log: bool = False,
     path: bool = False,
+    on_resume: OnResume | None = None,
     gt: float | None = None,
     ge: float | None = None,
     lt: float | None = None,
@@ -57,11 +63,15 @@ def Field(
         expected: what a message says was expected, where type and bounds do not say it well.
         log: the value is best searched and drawn on a logarithmic scale.
         path: the text is a file or folder; relative ones are looked for beside the preset first.
+        on_resume: whether it may be changed when a run goes on: "safe", "warned" or "refused"; by default
+            what the field that it redeclares says, else "refused". Data, model and criterion are built anew
+            around the saved weights, so a "warned" one must leave the shapes of those alone.
         gt, ge, lt, le: bounds of a number.
         min_length, max_length: bounds of a text's or tuple's length.
         pattern: regular expression that a text must match.
     """
     extra: dict[str, Any] = {"group": group, "unit": unit, "expected": expected, "log": log, "path": path}
+    extra["on_resume"] = on_resume
     bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le, "min_length": min_length, "max_length": max_length}
     stated: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
     return pydantic.Field(
@@ -96,6 +106,7 @@ class FieldSpec:
     bounds: dict[str, float]
     length: int | None
     expected_text: str
+    on_resume: OnResume = "refused"
 
     @property
     def expected(self) -> str:
@@ -251,7 +262,15 @@ def spec_of(name: str, info: pydantic.fields.FieldInfo) -> FieldSpec:
         bounds=bounds,
         length=len(arguments) if arguments and Ellipsis not in arguments else None,
         expected_text=str(extra.get("x-expected", "")),
+        on_resume=cast("OnResume", extra.get(_ON_RESUME, "refused")),
     )
+
+
+def inherit_on_resume(info: pydantic.fields.FieldInfo, inherited: pydantic.fields.FieldInfo) -> None:
+    """Let a field that is declared anew keep what its change means on resume, unless it says that itself."""
+    extra, before = info.json_schema_extra or {}, inherited.json_schema_extra
+    if isinstance(extra, dict) and isinstance(before, dict) and _ON_RESUME in before:
+        info.json_schema_extra = {_ON_RESUME: before[_ON_RESUME], **extra}
 
 
 def _members(annotation: Any) -> tuple[tuple[Any, ...], bool]:

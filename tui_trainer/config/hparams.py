@@ -13,11 +13,11 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from tui_trainer.config.every import EXPECTED as EVERY_EXPECTED
 from tui_trainer.config.every import Every
-from tui_trainer.config.fields import MAX_WHOLE, Field, FieldSpec, show_value, spec_of
+from tui_trainer.config.fields import MAX_WHOLE, Field, FieldSpec, inherit_on_resume, show_value, spec_of
 from tui_trainer.config.names import (
     OPTIMIZER_OPTIONS,
     OPTION_NAMES,
@@ -59,15 +59,22 @@ class Hparams(BaseModel):
         None,
         group="Data",
         max_length=4096,
+        on_resume="refused",
         description="What is trained: a built-in task, a task file or module:Class.",
     )
     dataset_path: str | None = Field(
-        None, group="Data", path=True, max_length=4096, description="File or folder that holds the data set."
+        None,
+        group="Data",
+        path=True,
+        max_length=4096,
+        on_resume="refused",
+        description="File or folder that holds the data set.",
     )
     dataset_json_fname: str | None = Field(
         None,
         group="Data",
         max_length=255,
+        on_resume="refused",
         description="Name of the JSON file inside dataset_path, for tasks that read one.",
     )
     test_size: float = Field(
@@ -76,6 +83,7 @@ class Hparams(BaseModel):
         lt=1,
         group="Data",
         unit="fraction",
+        on_resume="refused",
         description="Part of the samples kept for the test set; 0 for no test set.",
     )
     val_size: float = Field(
@@ -84,6 +92,7 @@ class Hparams(BaseModel):
         lt=1,
         group="Data",
         unit="fraction",
+        on_resume="refused",
         description="Part of the samples kept for validation, which then decides best and early stopping.",
     )
     batch_size: int = Field(
@@ -93,6 +102,7 @@ class Hparams(BaseModel):
         group="Data",
         unit="samples",
         log=True,
+        on_resume="refused",
         description="Samples of one batch, over all ranks.",
     )
     eval_batch_size: int | None = Field(
@@ -102,6 +112,7 @@ class Hparams(BaseModel):
         group="Data",
         unit="samples",
         log=True,
+        on_resume="safe",
         description="Samples of one evaluation batch; none: batch_size.",
     )
     num_workers: Literal["auto"] | int = Field(
@@ -109,6 +120,7 @@ class Hparams(BaseModel):
         group="Data",
         unit="processes",
         expected='"auto" or a whole number from 0 to 512',
+        on_resume="safe",
         description="Loader processes for data that does not fit in memory; auto: as many as loading needs.",
     )
     overfit_batches: int = Field(
@@ -117,6 +129,7 @@ class Hparams(BaseModel):
         le=1 << 20,
         group="Data",
         unit="batches",
+        on_resume="refused",
         description="Train and test on only this many batches, to see whether the model can learn; 0: off.",
     )
 
@@ -124,6 +137,7 @@ class Hparams(BaseModel):
     loss: LossName = Field(
         "auto",
         group="Optimisation",
+        on_resume="warned",
         description="Loss by its class name in torch.nn; auto: what suits the task.",
     )
     label_smoothing: float = Field(
@@ -132,10 +146,14 @@ class Hparams(BaseModel):
         le=1,
         group="Optimisation",
         unit="fraction",
+        on_resume="warned",
         description="Weight moved from the true class to all classes (CrossEntropyLoss).",
     )
     optimizer: OptimizerName = Field(
-        "Adam", group="Optimisation", description="Optimizer by its class name in torch.optim."
+        "Adam",
+        group="Optimisation",
+        on_resume="refused",
+        description="Optimizer by its class name in torch.optim.",
     )
     lr: float = Field(
         1e-3,
@@ -143,6 +161,7 @@ class Hparams(BaseModel):
         le=1e6,
         group="Optimisation",
         log=True,
+        on_resume="warned",
         description="Learning rate: the optimizer's step size at its peak.",
     )
     weight_decay: float | None = Field(
@@ -151,6 +170,7 @@ class Hparams(BaseModel):
         le=1e6,
         group="Optimisation",
         log=True,
+        on_resume="warned",
         description="Pull of weights towards zero; none: the optimizer's own.",
     )
     momentum: float | None = Field(
@@ -158,12 +178,14 @@ class Hparams(BaseModel):
         ge=0,
         lt=1,
         group="Optimisation",
+        on_resume="warned",
         description="Momentum of SGD, RMSprop and Muon; none: the optimizer's own.",
     )
     betas: tuple[float, float] | None = Field(
         None,
         group="Optimisation",
         expected="two numbers from 0 to below 1",
+        on_resume="warned",
         description="Decay rates of Adam's running means of gradient and square; none: the optimizer's own.",
     )
     eps: float | None = Field(
@@ -172,6 +194,7 @@ class Hparams(BaseModel):
         le=1,
         group="Optimisation",
         log=True,
+        on_resume="warned",
         description="Term that keeps a denominator from zero; none: the optimizer's own.",
     )
     grad_clip_norm: float | None = Field(
@@ -179,6 +202,7 @@ class Hparams(BaseModel):
         gt=0,
         le=1e9,
         group="Optimisation",
+        on_resume="warned",
         description="Gradients with a larger norm are scaled down to it; none: no clipping.",
     )
     grad_accumulation: int = Field(
@@ -187,24 +211,67 @@ class Hparams(BaseModel):
         le=1 << 16,
         group="Optimisation",
         unit="batches",
+        on_resume="refused",
         description="Batches whose gradients make one optimizer step.",
+    )
+    micro_batch: Literal["auto"] | int | None = Field(
+        "auto",
+        group="Optimisation",
+        unit="samples",
+        expected='"auto" or a whole number ≥ 1',
+        on_resume="safe",
+        description="Most samples of a pass; a larger batch takes several, with the same gradients. "
+        "auto: whole batches, half as much whenever memory runs out; none: whole batches.",
     )
     ema_decay: float | None = Field(
         None,
         gt=0,
         lt=1,
         group="Optimisation",
+        on_resume="refused",
         description="Decay of a moving average of the weights, which is evaluated and saved; none: off.",
     )
     precision: PrecisionName = Field(
         "float32",
         group="Optimisation",
+        on_resume="warned",
         description="Number format of the forward pass; float16 scales its gradients.",
+    )
+
+    on_nonfinite: Literal["stop", "skip", "rollback"] = Field(
+        "stop",
+        group="Optimisation",
+        on_resume="safe",
+        description="On a NaN or infinite loss or gradient: stop, skip the step, or roll back to the last "
+        "good checkpoint with a lower lr.",
+    )
+    rollback_lr_factor: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        group="Optimisation",
+        on_resume="safe",
+        description="Factor on the learning rate at each rollback.",
+    )
+    max_rollbacks: int = Field(
+        3,
+        ge=0,
+        le=1000,
+        group="Optimisation",
+        unit="times",
+        on_resume="safe",
+        description="Rollbacks after which a non-finite loss ends the run.",
     )
 
     # Schedule
     epochs: int = Field(
-        10, ge=1, le=10**9, group="Schedule", unit="epochs", description="Passes over the training set."
+        10,
+        ge=1,
+        le=10**9,
+        group="Schedule",
+        unit="epochs",
+        on_resume="safe",
+        description="Passes over the training set.",
     )
     max_steps: int | None = Field(
         None,
@@ -212,6 +279,7 @@ class Hparams(BaseModel):
         le=10**12,
         group="Schedule",
         unit="steps",
+        on_resume="safe",
         description="End the run after this many optimizer steps; none: no limit.",
     )
     max_minutes: float | None = Field(
@@ -220,10 +288,14 @@ class Hparams(BaseModel):
         le=10**7,
         group="Schedule",
         unit="minutes",
+        on_resume="safe",
         description="End the run after this much time; none: no limit.",
     )
     scheduler: SchedulerName = Field(
-        "constant", group="Schedule", description="How the learning rate moves during training."
+        "constant",
+        group="Schedule",
+        on_resume="refused",
+        description="How the learning rate moves during training.",
     )
     warmup: float = Field(
         0.0,
@@ -231,6 +303,7 @@ class Hparams(BaseModel):
         le=1,
         group="Schedule",
         unit="fraction of training",
+        on_resume="warned",
         description="Part of training in which the learning rate rises linearly to lr.",
     )
     lr_decay: float = Field(
@@ -238,6 +311,7 @@ class Hparams(BaseModel):
         gt=0,
         lt=1,
         group="Schedule",
+        on_resume="warned",
         description="Factor on the learning rate at each step of the step and plateau schedulers.",
     )
     lr_decay_every: int = Field(
@@ -246,6 +320,7 @@ class Hparams(BaseModel):
         le=10**9,
         group="Schedule",
         unit="epochs",
+        on_resume="warned",
         description="Epochs between two steps of the step scheduler.",
     )
     lr_patience: int = Field(
@@ -254,23 +329,27 @@ class Hparams(BaseModel):
         le=10**9,
         group="Schedule",
         unit="evaluations",
+        on_resume="warned",
         description="Evaluations without improvement that the plateau scheduler waits.",
     )
     eval_every: int | str = Field(
         1,
         group="Schedule",
         expected=EVERY_EXPECTED,
+        on_resume="safe",
         description="How often to evaluate: epochs, Nsteps or Nmin; 0: never.",
     )
     monitor: str | None = Field(
         None,
         group="Schedule",
         max_length=200,
+        on_resume="warned",
         description="Metric that decides best, plateau and early stopping; none: test/loss (see docs).",
     )
     monitor_mode: Literal["auto", "min", "max"] = Field(
         "auto",
         group="Schedule",
+        on_resume="warned",
         description="Whether smaller or larger is better for monitor; auto: by the metric's name.",
     )
     early_stopping_patience: int | None = Field(
@@ -279,6 +358,7 @@ class Hparams(BaseModel):
         le=10**9,
         group="Schedule",
         unit="evaluations",
+        on_resume="safe",
         description="Stop after this many evaluations without improvement; none: never.",
     )
 
@@ -288,6 +368,7 @@ class Hparams(BaseModel):
         ge=0,
         le=2**32 - 1,
         group="Run",
+        on_resume="refused",
         description="Seed of splits, initial weights, order and augmentation.",
     )
     device: str = Field(
@@ -295,18 +376,23 @@ class Hparams(BaseModel):
         group="Run",
         pattern=r"^(auto|cpu|mps|xpu(:[0-9]{1,3})?|cuda(:[0-9]{1,3})?)$",
         expected="auto, cpu, cuda, cuda:N, mps or xpu",
+        on_resume="safe",
         description="Where to train: auto, cpu, cuda, cuda:N, mps or xpu.",
     )
     deterministic: bool = Field(
         False,
         group="Run",
+        on_resume="warned",
         description="Only algorithms that give the same result each time, where slower ones exist.",
     )
-    compile: bool = Field(False, group="Run", description="Compile the model with torch.compile.")
+    compile: bool = Field(
+        False, group="Run", on_resume="warned", description="Compile the model with torch.compile."
+    )
     checkpoint_every: int | str = Field(
         1,
         group="Run",
         expected=EVERY_EXPECTED,
+        on_resume="safe",
         description="How often to save: epochs, Nsteps or Nmin; 0: only at the end.",
     )
     keep_checkpoints: int | None = Field(
@@ -315,6 +401,7 @@ class Hparams(BaseModel):
         le=10**9,
         group="Run",
         unit="checkpoints",
+        on_resume="safe",
         description="Newest checkpoints to keep; best and pinned always stay; none: all.",
     )
     log_rate: float = Field(
@@ -323,6 +410,7 @@ class Hparams(BaseModel):
         le=1e6,
         group="Run",
         unit="rows a second",
+        on_resume="safe",
         description="Most rows of the step series a second; 0: a row for every step.",
     )
 
@@ -335,7 +423,10 @@ class Hparams(BaseModel):
                 [base.model_fields for base in cls.__mro__[1:] if issubclass(base, Hparams)],
             )
             inherited = next((fields[name] for fields in parents if name in fields), None)
-            if field is None or inherited is None or field.description or field.is_required():
+            if field is None or inherited is None:
+                continue
+            if field.description or field.is_required():
+                inherit_on_resume(field, inherited)
                 continue
             merged = copy.copy(inherited)
             merged.default = field.default
@@ -391,11 +482,12 @@ class Hparams(BaseModel):
             )
         return value
 
-    @field_validator("num_workers", mode="after")
+    @field_validator("num_workers", "micro_batch", mode="after")
     @classmethod
-    def _sane_workers(cls, value: Any) -> Any:
-        if isinstance(value, int) and not 0 <= value <= 512:
-            raise ValueError(f'expected "auto" or a whole number from 0 to 512, got {value}')
+    def _auto_or_sane(cls, value: Any, info: ValidationInfo) -> Any:
+        least, most = (0, 512) if info.field_name == "num_workers" else (1, 1 << 24)
+        if isinstance(value, int) and not least <= value <= most:
+            raise ValueError(f'expected "auto" or a whole number from {least} to {most:,}, got {value}')
         return value
 
     @field_validator("betas", mode="after")
@@ -441,6 +533,8 @@ class Hparams(BaseModel):
                 "precision",
                 "LBFGS can't train in float16, since its closure can't be scaled; use float32 or bfloat16",
             )
+        if self.optimizer == "LBFGS" and self.on_nonfinite == "skip":
+            yield "on_nonfinite", "LBFGS looks at a step several times, so none can be skipped; use rollback"
         if self.label_smoothing and self.loss not in ("auto", "CrossEntropyLoss"):
             yield "label_smoothing", f"{self.loss} does not take it; only CrossEntropyLoss does"
         if self.scheduler == "plateau" and self.warmup:

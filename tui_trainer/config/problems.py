@@ -67,6 +67,7 @@ _NAMES_ELSEWHERE = {
     "lr_scheduler": "scheduler",
     "max_epochs": "epochs",
     "max_grad_norm": "grad_clip_norm",
+    "micro_batch_size": "micro_batch",
     "n_epochs": "epochs",
     "num_epochs": "epochs",
     "num_train_epochs": "epochs",

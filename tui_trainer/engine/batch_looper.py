@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import nn
 
 from tui_trainer.engine.batches import first_length
 from tui_trainer.engine.meter import Meter
-from tui_trainer.engine.update import Forward, Updater
+from tui_trainer.engine.micro import MicroBatches
+from tui_trainer.engine.update import Forward, Updater, measure
 
 
 class Waiting:
@@ -72,6 +74,7 @@ def batch_looper(
     updater: Updater | None = None,
     accumulation: int = 1,
     after_window: Callable[[int], bool] | None = None,
+    micro: MicroBatches | None = None,
 ) -> None:
     """Run over batches; with an updater, train on them.
 
@@ -83,13 +86,12 @@ def batch_looper(
         updater: makes an optimizer step of each window; None: only measure.
         accumulation: batches of a window.
         after_window: called with the number of batches of each window; False ends the loop.
+        micro: how many samples go through the model at once where it only measures; an updater has its own.
     """
-    batches = iter(batches)
+    batches, micro = iter(batches), micro or MicroBatches()
     while window := list(islice(batches, accumulation)):
         if updater is None:
-            for batch in window:
-                _, values = forward(model, batch)
-                meter.add(values, forward.count(batch))
+            meter.add_all(micro.run(window, forward.count, partial(measure, model, forward)))
         else:
             updater.step(window, forward, meter)
         if after_window is not None and not after_window(len(window)):
@@ -116,6 +118,7 @@ def test_batch_looper(
     forward: Forward,
     meter: Meter,
     after_window: Callable[[int], bool] | None = None,  # noqa: PT028 (no test, whatever its name)
+    micro: MicroBatches | None = None,  # noqa: PT028
 ) -> dict[str, float]:
     """Measure a split: no gradient, evaluation mode; the model's mode comes back as it was.
 
@@ -127,7 +130,7 @@ def test_batch_looper(
     meter.reset()
     try:
         with torch.no_grad():
-            batch_looper(batches, model, forward, meter, after_window=after_window)
+            batch_looper(batches, model, forward, meter, after_window=after_window, micro=micro)
     finally:
         model.train(training)
     return meter.means()

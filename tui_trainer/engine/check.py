@@ -14,11 +14,17 @@ from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepare import prepare
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from tui_trainer.engine.initial import InitialWeights
     from tui_trainer.tasks.base import Task
 
 
 def check(
-    task: Task, hparams: Hparams, on_phase: Callable[[str], None] = lambda name: None
+    task: Task,
+    hparams: Hparams,
+    on_phase: Callable[[str], None] = lambda name: None,
+    weights: InitialWeights | None = None,
 ) -> dict[str, Any]:
     """Try a task out.
 
@@ -26,10 +32,11 @@ def check(
         task: what would be trained.
         hparams: validated.
         on_phase: told what happens.
+        weights: what the model starts from.
 
     Returns:
-        task, device, parameters, samples, steps, `metrics` of one training step and one test batch, and the
-        seconds of each phase.
+        task, device, parameters, samples, steps, `metrics` of one training step and one test batch, the
+        seconds of each phase, and `alerts` (title, message) of what was dealt with.
 
     Raises:
         TrainerError: what a run would fail of.
@@ -48,7 +55,16 @@ def check(
             raise
         seconds[name] = time.perf_counter() - begin
 
-    ready = prepare(task, hparams, phase)
+    alerts: list[dict[str, str]] = []
+
+    def alert(title: str, message: str) -> None:
+        alerts.append({"title": title, "message": message})
+
+    def load_weights(model: nn.Module) -> None:
+        if weights is not None:
+            weights.load_into(model, alert)
+
+    ready = prepare(task, hparams, phase, alert=alert, load_weights=load_weights if weights else None)
     try:
         metrics: dict[str, float] = {}
         meter = Meter(ready.device.torch)
@@ -67,8 +83,11 @@ def check(
         for split, loader in ready.splits.evaluated().items():
             with phase(f"evaluating one {split} batch"):
                 first = itertools.islice(loader.epoch(0), 1)
-                means = test_batch_looper(first, ready.evaluated_model, ready.forward, meter)
+                means = test_batch_looper(
+                    first, ready.evaluated_model, ready.forward, meter, micro=ready.measuring
+                )
                 metrics |= {f"{split}/{name}": value for name, value in means.items()}
-        return {"task": task.name, **ready.facts(), "metrics": metrics, "seconds": seconds}
+        told = {"metrics": metrics, "seconds": seconds, "alerts": alerts}
+        return {"task": task.name, **ready.facts(), **told}
     finally:
         ready.splits.close()

@@ -27,7 +27,7 @@ Entry = dict[str, Any]
 
 _EXTRA_STATE = "_extra_state"
 """How torch ends the name of what a module saves beside its tensors."""
-_FITS = "use the hparams and the task file that it was trained with"
+_STATE_DICT = "save the model's state_dict() and nothing else: torch.save(model.state_dict(), path)"
 
 
 class _Hashing:
@@ -186,6 +186,10 @@ def save_checkpoint(
     layout.checkpoints.mkdir(exist_ok=True)
     model_file, state_file = layout.model_file(tag), layout.trainer_state_file(tag)
     before = checkpoints.read_index(layout)
+    again = next((entry for entry in before if entry["tag"] == tag), None)
+    if again is not None:
+        # Off the record while its files are replaced one after the other.
+        before = checkpoints.remove_entries(layout, [tag])
     try:
         known = {
             model_file.name: _save(model_file, dict(weights)),
@@ -197,19 +201,33 @@ def save_checkpoint(
             _read_again(model_file, dict(weights))
             _read_again(state_file, {"schema": SCHEMA, **trainer_state})
         entry = checkpoints.make_entry(
-            layout, epoch, batch, step=step, time=time, metrics=metrics, best=best, sha256=known
+            layout,
+            epoch,
+            batch,
+            step=step,
+            time=time,
+            metrics=metrics,
+            best=best,
+            pinned=again is not None and bool(again.get("pinned")),
+            sha256=known,
         )
         entries = checkpoints.add_entry(layout, entry)
     except BaseException:
-        if not any(known_entry["tag"] == tag for known_entry in before):
-            # Half a checkpoint is none, and on a full disk its space is needed.
-            for path in checkpoints.checkpoint_files(layout, tag):
-                path.unlink(missing_ok=True)
+        _clear_away(layout, tag)
         raise
     # What can't be deleted now goes with the next one.
     with suppress(OSError):
         checkpoints.remove_entries(layout, checkpoints.to_delete(entries, keep, protect))
     return entry
+
+
+def _clear_away(layout: RunLayout, tag: str) -> None:
+    """Delete the files of a save that failed: half a checkpoint is none, and a full disk needs the space."""
+    with suppress(OSError, FileError):
+        # An index that was replaced before its folder refused to be synced has the checkpoint, whole.
+        if all(entry["tag"] != tag for entry in checkpoints.read_index(layout)):
+            for path in checkpoints.checkpoint_files(layout, tag):
+                path.unlink(missing_ok=True)
 
 
 def _read_again(path: Path, written: Any) -> None:
@@ -247,13 +265,25 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         FileError: missing, corrupt, or holding anything but tensors by name (and modules' extra state).
     """
     state: dict[str, Tensor] = archive.load(path)
-    named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
-    if not named or not all(isinstance(v, Tensor) or k.endswith(_EXTRA_STATE) for k, v in state.items()):
-        raise FileError("not a checkpoint", f"{path} holds something else than tensors by name", _FITS)
+    if not isinstance(state, dict):
+        raise FileError("not a state_dict", f"{path} holds a {type(state).__name__}", _STATE_DICT)
+    strange = [str(key) for key, value in state.items() if not _is_entry(key, value)]
+    if strange:
+        message = f"{path} holds {_some(strange)}, which are no tensors by name"
+        raise FileError("not a state_dict", message, _STATE_DICT)
     return state
 
 
-def load_into(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+def _is_entry(key: Any, value: Any) -> bool:
+    return isinstance(key, str) and (isinstance(value, Tensor) or key.endswith(_EXTRA_STATE))
+
+
+def load_into(
+    model: torch.nn.Module,
+    weights: Mapping[str, Tensor],
+    path: Path,
+    hint: str = "resume with the hparams and the task file it was trained with",
+) -> None:
     """Load weights into a model whose tensors must agree by name and shape.
 
     Names may be plain, or have the prefix of a wrapper (`module.`, `_orig_mod.`), on either side.
@@ -264,9 +294,38 @@ def load_into(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path)
     try:
         model.load_state_dict(named_as_in(model, weights))
     except RuntimeError as error:
-        first: Iterable[str] = [line.strip() for line in str(error).splitlines()[1:4]]
-        raise FileError(
-            "checkpoint does not fit the model",
-            f"{path}: {' '.join(first)}",
-            _FITS,
-        ) from error
+        lines = [line.strip() for line in str(error).splitlines()[1:4]]
+        first: Iterable[str] = [line if len(line) <= 200 else line[:200] + " …" for line in lines]
+        raise FileError("checkpoint does not fit the model", f"{path}: {' '.join(first)}", hint) from error
+
+
+def load_initial(model: torch.nn.Module, path: Path) -> list[str]:
+    """Load the weights of another run into a new model.
+
+    What the model holds to describe its own data (names of classes or columns, as JSON bytes) stays.
+
+    Returns:
+        Names of the descriptions that were others in the file.
+
+    Raises:
+        FileError: the file can't be read or does not fit; names the first tensors that don't.
+    """
+    weights = named_as_in(model, load_weights(path))
+    own = {name: tensor for name, tensor in model.state_dict().items() if _is_description(tensor)}
+    kept = [name for name in own if name in weights and not same(own[name].cpu(), weights[name])]
+    load_into(model, {**weights, **own}, path, "every tensor must have its name and shape in this model")
+    return kept
+
+
+def _is_description(tensor: Any) -> bool:
+    # Such as `models.layers.json_tensor` makes: no weights of any kind begin and end like this.
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.dtype == torch.uint8
+        and tensor.dim() == 1
+        and bytes(tensor[:1].tolist() + tensor[-1:].tolist()) in (b"[]", b"{}")
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.datasets.splits import split_indices
+from tui_trainer.engine.alerts import Alert, no_alert
 from tui_trainer.engine.loaders import DatasetLoader, ForeignLoader, Loader, TensorLoader, worker_count
 from tui_trainer.engine.sampler import BatchPlan
 from tui_trainer.errors import TrainerError, UsageError
@@ -201,11 +202,20 @@ def has_batchnorm(model: nn.Module) -> bool:
 
 
 def build_loaders(
-    task: Task, hparams: Hparams, parts: tuple[Any, Any, Any], model: nn.Module, device: torch.device
+    task: Task,
+    hparams: Hparams,
+    parts: tuple[Any, Any, Any],
+    model: nn.Module,
+    device: torch.device,
+    alert: Alert = no_alert,
 ) -> Splits:
     """Build the loaders of `raw_splits`' parts.
 
-    The model decides whether a last batch of one sample is joined.
+    Args:
+        parts: what `raw_splits` returned.
+        model: decides whether a last batch of one sample is joined.
+        device: where batches are needed.
+        alert: is told when loader processes died and new ones go on.
     """
     train, val, test = parts
     resident = _fits(parts, device)
@@ -218,21 +228,22 @@ def build_loaders(
         # What is overfitted must be what is tested, so both come from the same kind of loader.
         own = task.dataloader(hparams, part, whole)
         if own is not None:
-            return ForeignLoader(own, hparams.seed, device, limit)
+            return ForeignLoader(own, hparams.seed, device, limit, alert)
         size = hparams.batch_size if whole else hparams.eval_batch_size or hparams.batch_size
         collate = _collate(part)
         if isinstance(part, IterableDataset):
             workers = hparams.num_workers if isinstance(hparams.num_workers, int) else 0
             own = DataLoader(part, batch_size=size, num_workers=workers, collate_fn=collate)
-            return ForeignLoader(own, hparams.seed, device, limit)
+            return ForeignLoader(own, hparams.seed, device, limit, alert)
         samples = _samples(part)
         if samples is None:
-            return ForeignLoader(part, hparams.seed, device, limit)
+            return ForeignLoader(part, hparams.seed, device, limit, alert)
         join = training and has_batchnorm(model)
         plan = BatchPlan(samples, size, seed=hparams.seed, shuffle=whole, join_single=join, limit=limit)
         if isinstance(part, tuple):
             return TensorLoader(part, plan, device, resident)
-        return DatasetLoader(part, plan, device, worker_count(hparams.num_workers, part, size), collate)
+        workers = worker_count(hparams.num_workers, part, size)
+        return DatasetLoader(part, plan, device, workers, collate, alert)
 
     loader = build(train, True)
     assert loader is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -145,3 +146,11 @@ def check_precision(precision: str, device: torch.device) -> None:
             f"{device} can't compute in {precision}",
             "--precision float32 works everywhere",
         )
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back to the device what nobody holds any more."""
+    gc.collect()
+    backend = getattr(torch, device.type)
+    if hasattr(backend, "empty_cache"):
+        backend.empty_cache()

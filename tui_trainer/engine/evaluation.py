@@ -27,7 +27,12 @@ def evaluate(ready: Prepared, meter: Meter, goes_on: Callable[[], bool]) -> dict
             if not goes_on():
                 return None
             means = test_batch_looper(
-                loader.epoch(0), ready.evaluated_model, ready.forward, meter, lambda _: goes_on()
+                loader.epoch(0),
+                ready.evaluated_model,
+                ready.forward,
+                meter,
+                lambda _: goes_on(),
+                ready.measuring,
             )
             metrics |= {f"{split}/{name}": value for name, value in means.items()}
     return metrics if goes_on() else None

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
@@ -17,18 +18,24 @@ from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, train_batch_looper
 from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
+from tui_trainer.engine.diagnosis import Start, find_cause
 from tui_trainer.engine.evaluation import evaluate
+from tui_trainer.engine.forecast import check_disk, checkpoint_bytes
+from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
+from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.interrupt import StopNow, StopRequest
-from tui_trainer.engine.meter import CAPACITY, Meter
+from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.monitor import no_such_metric
+from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
-from tui_trainer.engine.resuming import ResumePoint
+from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of
 from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.runs.checkpoints import newest_good
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
 
@@ -36,6 +43,8 @@ if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
 
+FIRST_STATE_BYTES = 256 << 20
+"""Models up to this size are kept as they were before the first step, until the first checkpoint."""
 STOP_NOW_PATIENCE_S = 2.0
 """How long somebody who wants to leave at once waits for a checkpoint that is being written."""
 
@@ -50,6 +59,7 @@ class Experiment:
         stop: polled at step boundaries.
         controls: what front ends ask for; its clock is the run's.
         resume: where to go on.
+        weights: what the model of a run that begins here starts from.
         on_device: called once the device is chosen.
 
     Attributes:
@@ -68,6 +78,7 @@ class Experiment:
         stop: StopRequest,
         controls: Controls,
         resume: ResumePoint | None = None,
+        weights: InitialWeights | None = None,
         on_device: Callable[[torch.device], None] = lambda device: None,
     ) -> None:
         self.task = task
@@ -84,6 +95,7 @@ class Experiment:
         self._requests = controls.inbox.requests
         self._began = self._clock()
         self._resume = resume
+        self._weights = weights
         self._parent = resume.parent(writer.layout) if resume is not None else None
         entry = resume.entry if resume is not None else None
         origin = entry["tag"] if entry is not None else None
@@ -93,6 +105,7 @@ class Experiment:
             self.progress = Progress(entry["epoch"], entry["batch"], entry["step"])
             self.latest = dict(entry["metrics"])
         self._on_device = on_device
+        self._first_state: Start | None = None
         self._evaluated_at: int | None = None
         self._improved_at: int | None = None
         self._eval_every = Every.parse(hparams.eval_every)
@@ -111,16 +124,14 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
-        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device)
+        load_weights = self._load_weights if self._weights is not None else None
+        self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn, load_weights)
         patience = None
         try:
             with few_full_collections():
                 self._begin()
-                while (ending := self._ending()) is None:
-                    finished_epoch = self._train_epoch()
-                    if finished_epoch:
-                        self._end_epoch()
-                ending = self._save_end(ending)
+                while (ending := self._try_to_the_end()) is None:
+                    pass
                 self._finish_saving(ending)
             if ending.status == "stopped":
                 self.controls.settle(self.progress.step)
@@ -140,13 +151,25 @@ class Experiment:
 
     def _begin(self) -> None:
         ready, hparams = self._ready, self.hparams
-        self._meter = Meter(ready.device.torch, max(CAPACITY, hparams.grad_accumulation + 1))
+        self._meter = Meter(ready.device.torch, tolerant=hparams.on_nonfinite == "skip")
         self._eval_meter = Meter(ready.device.torch)
-        self._rows = RowLogger(self.writer, self._meter, hparams.log_rate)
+        self._rows = self._build_rows()
         resumed = self._resume.entry if self._resume is not None else None
         if self._resume is not None and resumed is not None:
             with self._phase("loading the checkpoint"):
                 self._restore(self._resume.layout, resumed["tag"])
+                if self._parent is None:
+                    self._saver.place = (self.progress.epoch, self.progress.batch)
+                else:
+                    # Time is what this run takes.
+                    self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
+        room = check_disk(
+            self.writer.layout.root,
+            checkpoint_bytes(ready),
+            hparams,
+            ready.steps_per_epoch,
+            self.progress.epoch,
+        )
         splits = ("train", *ready.splits.evaluated())
         directions = {
             f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits
@@ -159,27 +182,51 @@ class Experiment:
             **ready.facts(),
             "directions": {**directions, ready.monitor.metric: ready.monitor.mode},
         }
-        place = {"step": self.progress.step, "epoch": self.progress.epoch, "batch": self.progress.batch}
+        changed = self._resume.changes(hparams) if self._resume is not None else []
+        if changed:
+            facts["changed"] = {change.name: [change.before, change.now] for change in changed}
+        if self._weights is not None:
+            facts["parent"] = self._weights.parent(self.writer.layout)
         if resumed is None:
             self.writer.event("run_start", **facts)
         elif self._parent is not None:
-            self.writer.event("run_start", parent=self._parent, **place, **facts)
+            self.writer.event("run_start", parent=self._parent, **self._here(), **facts)
         else:
-            checkpoint_path = model_path(self.writer.layout, resumed["tag"])
-            self.writer.event("run_resume", **place, checkpoint=checkpoint_path, **facts)
+            path = model_path(self.writer.layout, resumed["tag"])
+            self.writer.event("run_resume", **self._here(), checkpoint=path, **facts)
+        if room is not None:
+            self._alert("warning", "the disk may fill up", room)
         self.stop.saves = self.progress.step > 0
         self._began = self._epoch_began = self._saver.time = self._last_evaluation = self._clock()
         if self._parent is not None:
             # From here on the run needs its parent no more: that one may be deleted.
             self._save(best=self._is_best_here())
+        elif resumed is None and hparams.on_nonfinite == "rollback":
+            # Something to go back to before the first epoch is over.
+            self._save()
+        elif resumed is None:
+            self._first_state = self._copy_if_small()
 
     # ------------------------------------------------------------------ the loop
+
+    def _try_to_the_end(self) -> Ending | None:
+        """Train to the end and save it; None where training went back to a checkpoint on the way."""
+        try:
+            while (ending := self._ending()) is None:
+                finished_epoch = self._train_epoch()
+                if finished_epoch:
+                    self._end_epoch()
+            return self._save_end(ending)
+        except NonFinite as found:
+            self._roll_back(found)
+            return None
 
     def _train_epoch(self) -> bool:
         """Train on what is left of the epoch. False if it was left in the middle."""
         progress, ready = self.progress, self._ready
         if progress.batch == 0:
             self._meter.reset()
+        self._meter.step = progress.step + 1
         self._epoch_began, self._samples_before = self._clock(), progress.samples
         self._left_early = False
         self._batches = Waiting(ready.splits.train.epoch(progress.epoch, progress.batch), progress.samples)
@@ -213,6 +260,7 @@ class Experiment:
         if progress.step == 0:
             self._check_monitor()
         progress.step += 1
+        self._meter.step = progress.step + 1
         progress.batch += batches
         progress.samples = self._batches.samples
         self.stop.saves = True
@@ -465,6 +513,7 @@ class Experiment:
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
         self._saver.save(self._ready, self.progress, self.metrics, self._trainer_state, best)
+        self._first_state = None
 
     def _finish_saving(self, ending: Ending) -> None:
         """Wait for what is being written. A finished run without its last checkpoint has not finished.
@@ -507,20 +556,103 @@ class Experiment:
     def _restore(self, layout: RunLayout, tag: str) -> None:
         path, state_path = layout.model_file(tag), layout.trainer_state_file(tag)
         state = checkpoint.load_trainer_state(state_path)
+        restated: dict[str, Any] = {}
+        resume = self._resume
+        # What this process saved has its hparams.
+        if (
+            resume is not None
+            and resume.entry is not None
+            and (layout, tag)
+            == (
+                resume.layout,
+                resume.entry["tag"],
+            )
+        ):
+            restated = resume.restated(self.hparams)
         with restoring(state_path):
-            self._ready.load_state_dict(state, checkpoint.load_weights(path), path, state_path)
+            self._ready.load_state_dict(state, checkpoint.load_weights(path), path, restated)
             if state["meter"] is not None:
                 self._meter.load_state_dict(state["meter"])
         self.best = self._ready.monitor.best()
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress.of(state["progress"])
-        if self._parent is None:
-            self._saver.place = (self.progress.epoch, self.progress.batch)
-        else:
-            # Time is what this run takes.
-            self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
+        if self.best is None and math.isfinite(state["monitor"]["value"]):
+            before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
+            self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")
+        live = state["schedule"].get("lr", self.hparams.lr)
+        if restated.get("lr") == self.hparams.lr != live:
+            self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
+
+    def _load_weights(self, model: nn.Module) -> None:
+        assert self._weights is not None
+        self._weights.load_into(model, lambda title, message: self._alert("warning", title, message))
+
+    # ------------------------------------------------------------------ numbers that are none
+
+    def _roll_back(self, found: NonFinite) -> None:
+        """Go on from the newest good checkpoint with a lower rate, where that is wanted.
+
+        Raises:
+            NonFinite: it is not, or was done too often; the message tells what went bad first.
+        """
+        rollbacks = self.progress.rollbacks + 1
+        self.settle_saves()
+        entry, _ = newest_good(self.writer.layout)
+        wanted = self.hparams.on_nonfinite == "rollback" and rollbacks <= self.hparams.max_rollbacks
+        if not wanted or entry is None:
+            raise self._diagnosed(found, entry)
+        self.writer.rewind(*record_of(self.writer.layout, entry))
+        drop_newer(self.writer.layout, entry["tag"])
+        self._restore(self.writer.layout, entry["tag"])
+        self._saver.place = (self.progress.epoch, self.progress.batch)
+        self._began = self._last_evaluation = self._clock()
+        self._evaluated_at = self._improved_at = None
+        self._rows = self._build_rows()
+        # One that was saved since an earlier rollback has that one's rate already.
+        old = self._ready.schedule.rate
+        lr = old * self.hparams.rollback_lr_factor ** (rollbacks - self.progress.rollbacks)
+        self.set_lr(lr)
+        self.progress.rollbacks = rollbacks
+        path = model_path(self.writer.layout, entry["tag"])
+        self.writer.event("run_resume", **self._here(), checkpoint=path)
+        times = f"{rollbacks} of {self.hparams.max_rollbacks}"
+        message = f"{found.message}; going on from {path} with lr {lr:.4g} instead of {old:.4g} ({times})"
+        self._alert("warning", "rolled back", message)
+
+    def _diagnosed(self, found: NonFinite, entry: dict[str, Any] | None) -> NonFinite:
+        """Tell what went bad first, by training once more from the newest checkpoint up to there."""
+        layout = self.writer.layout
+        with suppress(Exception), self._phase("looking for the first bad tensor"):
+            start = self._first_state
+            if entry is not None:
+                path = layout.model_file(entry["tag"])
+                state = checkpoint.load_trainer_state(layout.trainer_state_file(entry["tag"]))
+                start = Start(checkpoint.load_weights(path), state, path)
+            accumulation = self.hparams.grad_accumulation
+            if start is not None and (
+                cause := find_cause(
+                    self._ready, start, found.step, accumulation, lambda: self.stop.reason is None
+                )
+            ):
+                found.message += f"\n{cause}"
+        return found
+
+    def _copy_if_small(self) -> Start | None:
+        """The state before the first step, for a failure before the first checkpoint."""
+        weights = self._ready.evaluated_model.state_dict()
+        if sum(t.nbytes for t in weights.values() if isinstance(t, torch.Tensor)) > FIRST_STATE_BYTES:
+            return None
+        state = checkpoint.plain(self._trainer_state())
+        return Start(checkpoint.model_state(self._ready.evaluated_model), state, self.writer.layout.root)
 
     # ------------------------------------------------------------------ small helpers
+
+    def _build_rows(self) -> RowLogger:
+        def alert(title: str, message: str) -> None:
+            self._alert("warning", title, message)
+
+        watch = LossWatch(alert, skips=self.hparams.on_nonfinite == "skip")
+        return RowLogger(self.writer, self._meter, self.hparams.log_rate, watch)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -538,6 +670,13 @@ class Experiment:
 
     def _alert(self, level: str, title: str, message: str) -> None:
         self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
+
+    def _here(self) -> dict[str, int]:
+        progress = self.progress
+        return {"step": progress.step, "epoch": progress.epoch, "batch": progress.batch}
+
+    def _warn(self, title: str, message: str) -> None:
+        self._alert("warning", title, f"after step {self.progress.step:,}: {message}")
 
     def _seconds(self) -> float:
         return self.progress.seconds + self._clock() - self._began

@@ -6,9 +6,17 @@ import re
 import traceback
 from pathlib import Path
 
+from tui_trainer.engine import shortage
 from tui_trainer.errors import TrainerError
 
 WORKER_HINT = "num_workers 0 loads in the training process itself, where a debugger reaches"
+_MEMORY_HINT = "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less"
+_WHATEVER_THE_BATCH = ("loading data", "building the model", "preparing batches", "building the optimizer")
+"""Phases that need the same memory with any batch size."""
+
+_NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory: you tried|bad_alloc|_ALLOC_FAILED", re.IGNORECASE
+)
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _OURS = str(Path(__file__).resolve().parent.parent)
 
@@ -25,18 +33,34 @@ def explain(error: BaseException) -> TrainerError:
         return _explain_worker(worker, where)
     kind = type(error).__name__
     text = str(error).strip().split("\n", 1)[0] or "no message"
-    if kind == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return TrainerError(
-            "out of memory",
-            f"{text}{where}",
-            "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less",
-        )
+    if is_out_of_memory(error):
+        any_batch = phase in _WHATEVER_THE_BATCH
+        hint = "no batch size helps here: take a smaller model or data set" if any_batch else _MEMORY_HINT
+        return out_of_memory(shortage.describe(error), where, hint)
     frame = user_frame(error)
     if isinstance(error, SystemExit):
         text, where = f"the task called sys.exit({text})", where
     at = f" ({frame.filename}:{frame.lineno})" if frame is not None else ""
     hint = _hint(kind, text) or ("" if frame is not None else "--traceback shows where")
     return TrainerError("training failed", f"{kind}{where}: {text}{at}", hint)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a device or on the host; with less to hold the same work may go through."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
+def out_of_memory(told: str, where: str, hint: str) -> TrainerError:
+    """The error for memory that ran out.
+
+    Args:
+        told: how much was asked for, and how much there is.
+        where: as the message goes on, such as ` while building the model`.
+        hint: what to change.
+    """
+    return TrainerError("out of memory", f"{told}{where}", hint)
 
 
 def device_is_lost(error: BaseException) -> bool:

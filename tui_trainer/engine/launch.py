@@ -20,6 +20,7 @@ from tui_trainer.engine.controls import Controls, TrainingClock
 from tui_trainer.engine.failure import explain
 from tui_trainer.engine.identity import identity, keep_task_source
 from tui_trainer.engine.inbox import Inbox
+from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
 from tui_trainer.engine.on_end import run_on_end
 from tui_trainer.engine.resuming import ResumePoint, notices, open_resumed
@@ -132,6 +133,7 @@ def launch(
     run_name: str | None = None,
     command: list[str] | None = None,
     resume: ResumePoint | None = None,
+    weights: InitialWeights | None = None,
     watch: Watch | None = None,
     stop: StopRequest | None = None,
     on_end: str | None = None,
@@ -146,6 +148,7 @@ def launch(
         run_name: a human name beside the id.
         command: what was typed, for the record.
         resume: go on with this run instead of starting one, or start one that goes on from its checkpoint.
+        weights: what the model of a new run starts from.
         watch: called with the run directory and its writer; a context that shows the run. It is left when the
             record is complete and before a failed start is cleared away.
         stop: polled at step boundaries; signals ask through it too.
@@ -157,10 +160,12 @@ def launch(
     """
     _refuse_ranks()
     stop = stop or StopRequest()
-    writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume)
+    if resume is not None:
+        weights = resume.weights
+    writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume or weights)
     show = watch(writer.layout.root, writer) if watch is not None else nullcontext()
     with show, stop_on_signals(stop):
-        outcome = _train(task, hparams, writer, stop, resume)
+        outcome = _train(task, hparams, writer, stop, resume, weights)
     if on_end:
         run_on_end(on_end, writer.layout, _ended(writer, task, outcome))
     resumed = resume is not None and resume.entry is not None and not resume.forks
@@ -198,12 +203,12 @@ def _open(
     run_dir: Path | None,
     run_name: str | None,
     command: list[str] | None,
-    resume: ResumePoint | None,
+    origin: ResumePoint | InitialWeights | None,
 ) -> RunWriter:
     values = hparams.model_dump(mode="json")
     facts = identity(task, run_name, command)
-    if resume is not None and not resume.forks:
-        return open_resumed(resume, facts, values)
+    if isinstance(origin, ResumePoint) and not origin.forks:
+        return open_resumed(origin, facts, values)
     try:
         layout = RunLayout(run_dir) if run_dir is not None else create_run_dir(runs_dir, task.name)
     except OSError as error:
@@ -213,7 +218,7 @@ def _open(
             "--runs-dir DIR chooses another",
             Exit.FILE,
         ) from error
-    parent = resume.parent(layout) if resume is not None else None
+    parent = origin.parent(layout) if origin is not None else None
     writer = RunWriter.create(layout, {**facts, **({"parent": parent} if parent else {})}, values)
     source = keep_task_source(task, layout)
     if source is not None:
@@ -222,7 +227,12 @@ def _open(
 
 
 def _train(
-    task: Task, hparams: Hparams, writer: RunWriter, stop: StopRequest, resume: ResumePoint | None
+    task: Task,
+    hparams: Hparams,
+    writer: RunWriter,
+    stop: StopRequest,
+    resume: ResumePoint | None,
+    weights: InitialWeights | None,
 ) -> Result | TrainerError:
     """Run the experiment and close its record, however it ends."""
     sampler: SystemSampler | None = None
@@ -241,14 +251,16 @@ def _train(
 
         sampler = SystemSampler(writer)
         sampler.start()
-        for title, message in notices(task, resume):
-            writer.event("alert", level="warning", title=title, message=message)
+        for notice in notices(task, hparams, resume):
+            writer.event("alert", **notice)
         begin = time.perf_counter()
         writer.event("phase", name="importing torch")
         from tui_trainer.engine.experiment import Experiment
 
         writer.event("phase", name="importing torch", seconds=time.perf_counter() - begin)
-        experiment = Experiment(task, hparams, writer, stop, controls, resume, sampler.watch_device)
+        experiment = Experiment(
+            task, hparams, writer, stop, controls, resume, weights, on_device=sampler.watch_device
+        )
         controls.check_start(experiment.step)
         ending = experiment.run()
         stop.leaving = True

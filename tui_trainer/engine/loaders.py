@@ -18,8 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from tui_trainer.engine import rng
+from tui_trainer.engine.alerts import Alert, no_alert
 from tui_trainer.engine.batches import to_device
 from tui_trainer.engine.sampler import BatchIndices, BatchPlan, PlanSampler
+from tui_trainer.engine.workers import LoaderBatches, end_processes, surviving
 
 
 class Loader(Protocol):
@@ -28,10 +30,12 @@ class Loader(Protocol):
     Attributes:
         samples: samples of an epoch; None where only the end tells.
         batches: batches of an epoch; None where only the end tells.
+        plan: which samples make which batch; None where only the loader knows.
     """
 
     samples: int | None
     batches: int | None
+    plan: BatchPlan | None
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Batches of `epoch` on the device, from batch number `start` on."""
@@ -56,6 +60,7 @@ class TensorLoader:
         self, tensors: Sequence[Tensor], plan: BatchPlan, device: torch.device, resident: bool
     ) -> None:
         self._tensors = tuple(t.to(device) if resident else t for t in tensors)
+        self.plan: BatchPlan | None = plan
         self._plan = plan
         self._device = device
         self._resident = resident
@@ -117,23 +122,33 @@ def shield_workers(loader: DataLoader[Any]) -> None:
 
 def end_workers(loader: DataLoader[Any]) -> None:
     """End the processes of a loader that keeps them between epochs."""
-    iterator = getattr(loader, "_iterator", None)
-    if iterator is not None and hasattr(iterator, "_shutdown_workers"):
-        workers = list(getattr(iterator, "_workers", ()))
-        iterator._shutdown_workers()
-        for worker in workers:
-            # They ignore SIGTERM, so one that hangs would be waited for at exit, for ever.
-            if worker.is_alive():
-                worker.kill()
+    end_processes(getattr(loader, "_iterator", None))
     loader._iterator = None
 
 
 class DatasetLoader:
-    """Batches of a map-style data set through a DataLoader."""
+    """Batches of a map-style data set through a DataLoader.
+
+    Args:
+        dataset: the items.
+        plan: which items make which batch.
+        device: where batches are needed.
+        workers: loader processes.
+        collate: makes a batch of items; None: torch's default.
+        alert: is told when loader processes died and new ones go on.
+    """
 
     def __init__(
-        self, dataset: Any, plan: BatchPlan, device: torch.device, workers: int, collate: Any = None
+        self,
+        dataset: Any,
+        plan: BatchPlan,
+        device: torch.device,
+        workers: int,
+        collate: Any = None,
+        alert: Alert = no_alert,
     ) -> None:
+        self._alert = alert
+        self.plan: BatchPlan | None = plan
         self._sampler = PlanSampler(plan)
         self._device = device
         self.samples: int | None = plan.samples
@@ -151,8 +166,11 @@ class DatasetLoader:
         )
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        self._sampler.epoch, self._sampler.start = epoch, start
-        for batch in self._loader:
+        def begin(number: int) -> Iterator[Any]:
+            self._sampler.epoch, self._sampler.start = epoch, number
+            return LoaderBatches(self._loader)
+
+        for batch in surviving(begin, start, self._alert):
             yield to_device(batch, self._device)
 
     def close(self) -> None:
@@ -164,12 +182,21 @@ class ForeignLoader:
 
     It draws random numbers from a stream of its own, seeded by (seed, epoch), so its order does not depend on
     the model. It knows no positions: going on in mid-epoch replays the epoch's first batches without training
-    on them.
+    on them. So does going on after the death of a DataLoader's process.
     """
 
-    def __init__(self, batches: Iterable[Any], seed: int, device: torch.device, limit: int = 0) -> None:
+    def __init__(
+        self,
+        batches: Iterable[Any],
+        seed: int,
+        device: torch.device,
+        limit: int = 0,
+        alert: Alert = no_alert,
+    ) -> None:
+        self._alert = alert
         if isinstance(batches, DataLoader):
             shield_workers(batches)
+        self.plan: BatchPlan | None = None
         self._iterable = batches
         self._seed = seed
         self._device = device
@@ -184,6 +211,11 @@ class ForeignLoader:
         if self._limit:
             # The same few batches in every epoch.
             epoch = 0
+        for batch in surviving(lambda number: self._drawn(epoch, number), start, self._alert):
+            yield to_device(batch, self._device)
+
+    def _drawn(self, epoch: int, start: int) -> Iterator[Any]:
+        """The epoch's batches on the host. Those before `start` are drawn too, and dropped."""
         stream = rng.Stream(rng.mix(self._seed, epoch))
         for part in _drawing_parts(self._iterable):
             # A generator of its own would go on where the last epoch ended.
@@ -193,7 +225,8 @@ class ForeignLoader:
             if callable(getattr(part, "set_epoch", None)):
                 part.set_epoch(epoch)
         with stream:
-            batches = iter(self._iterable)
+            loader = self._iterable
+            batches = LoaderBatches(loader) if isinstance(loader, DataLoader) else iter(loader)
         number = 0
         while not self._limit or number < self._limit:
             with stream:
@@ -203,7 +236,7 @@ class ForeignLoader:
                     return
             number += 1
             if number > start:
-                yield to_device(batch, self._device)
+                yield batch
 
     def close(self) -> None:
         if isinstance(self._iterable, DataLoader):

@@ -8,7 +8,7 @@ step waits. All sums are float64 on the host, so a checkpoint can hold them as p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from tui_trainer.engine.metrics import Mean, Reducer
 from tui_trainer.errors import TrainerError
 
 CAPACITY = 256
+
+SKIPPED = "step skipped"
+"""A value of a batch that is no metric: 1 where the optimizer step was left out, else 0."""
 
 _COUNT = 0
 """The buffer's first column: counts that are tensors."""
@@ -44,6 +47,7 @@ class _Transfer:
     ready: torch.cuda.Event | None
     counts: list[int | None]
     layouts: list[_Layout]
+    steps: list[int]
 
 
 class Meter:
@@ -51,12 +55,20 @@ class Meter:
 
     Args:
         device: where the batches' values are.
-        capacity: batches that fit between two transfers.
+        capacity: batches that fit between two transfers; grows to those of one step.
+        tolerant: leave batches whose loss is not finite, or whose step was skipped, out of every metric.
+
+    Attributes:
+        step: the optimizer step that the next batches belong to.
+        window_nonfinite: such batches since `clear_window`.
+        nonfinite_step: the step of the first of these; None without one.
     """
 
-    def __init__(self, device: torch.device, capacity: int = CAPACITY) -> None:
+    def __init__(self, device: torch.device, capacity: int = CAPACITY, tolerant: bool = False) -> None:
+        self.step = 0
         self._device = device
         self._capacity = capacity
+        self._tolerant = tolerant
         self._cells: list[list[Tensor]] = []
         self.reset()
 
@@ -65,6 +77,7 @@ class Meter:
         self._filled = 0
         self._counts: list[int | None] = []
         self._rows: list[_Layout] = []
+        self._steps: list[int] = []
         self._pending: _Transfer | None = None
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._columns: dict[str, slice] = {}
@@ -81,11 +94,12 @@ class Meter:
         self._window_min = math.inf
         self._window_max = -math.inf
         self.window_nonfinite = 0
+        self.nonfinite_step: int | None = None
 
     @property
     def names(self) -> list[str]:
         """Metrics that batches of this epoch had."""
-        return list(self._columns)
+        return [name for name in self._columns if name != SKIPPED]
 
     def add(self, values: Mapping[str, Tensor | Reducer], count: int | Tensor) -> None:
         """Take one batch's values.
@@ -116,9 +130,29 @@ class Meter:
             targets, [t.detach() if t.dim() == 0 else t.detach().reshape(()) for t in tensors]
         )
         self._rows.append(layout)
+        self._steps.append(self.step)
         self._filled += 1
         if self._filled == self._capacity:
             self.send()
+
+    def add_all(self, measured: Sequence[tuple[Mapping[str, Tensor | Reducer], int | Tensor]]) -> None:
+        """Take the batches of one step, of which the buffer may not be sent before all are in it.
+
+        A row of the record that is under way is read at the step after it: with what came until then.
+        """
+        if len(measured) >= self._capacity:
+            self.send()
+            self.receive()
+            self._capacity = 2 * len(measured)
+            if self._cells:
+                self._make_buffer(len(self._cells[0]))
+        for values, count in measured:
+            self.add(values, count)
+
+    def _make_buffer(self, width: int) -> None:
+        wide = torch.float32 if self._device.type == "mps" else torch.float64
+        self._buffer = torch.zeros(self._capacity, width, dtype=wide, device=self._device)
+        self._cells = [list(row.unbind(0)) for row in self._buffer.unbind(0)]
 
     def _open(self, values: Mapping[str, Tensor | Reducer]) -> _Layout:
         """The layout of batches with these metrics; metrics that are new get columns of their own."""
@@ -142,9 +176,7 @@ class Meter:
             # What lies in the old buffer is read before it goes.
             self.send()
             self.receive()
-            wide = torch.float32 if self._device.type == "mps" else torch.float64
-            self._buffer = torch.zeros(self._capacity, width, dtype=wide, device=self._device)
-            self._cells = [list(row.unbind(0)) for row in self._buffer.unbind(0)]
+            self._make_buffer(width)
         self._columns = columns
         taken = tuple(column for name in values for column in range(columns[name].start, columns[name].stop))
         layout = _Layout(frozenset(values), taken)
@@ -162,11 +194,12 @@ class Meter:
             host.copy_(rows, non_blocking=True)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
-            self._pending = _Transfer(host, event, self._counts, self._rows)
+            self._pending = _Transfer(host, event, self._counts, self._rows, self._steps)
         else:
-            self._pending = _Transfer(rows.to("cpu", copy=True), None, self._counts, self._rows)
+            copied = rows.to("cpu", copy=True)
+            self._pending = _Transfer(copied, None, self._counts, self._rows, self._steps)
         self._filled = 0
-        self._counts, self._rows = [], []
+        self._counts, self._rows, self._steps = [], [], []
 
     def receive(self) -> None:
         """Add the transfer under way, if any, to the sums. Waits only if it has not arrived."""
@@ -180,16 +213,38 @@ class Meter:
         for row, count in enumerate(arrived.counts):
             if count is not None:
                 counts[row] = count
-        alike = len(set(arrived.layouts)) == 1
+        layouts = arrived.layouts
+        bad = self._bad(rows, counts, arrived.steps)
+        if self._tolerant and bad.any():
+            rows, counts = rows[~bad], counts[~bad]
+            layouts = [layout for layout, is_bad in zip(layouts, bad, strict=True) if not is_bad]
+        alike = len(set(layouts)) == 1
         # A loss that is no number is somebody's finding, not a fault of this sum.
         with np.errstate(invalid="ignore", over="ignore"):
-            for name, columns in self._columns.items():
-                if alike and name in arrived.layouts[0].names:
+            for name in self.names:
+                columns = self._columns[name]
+                if alike and name in layouts[0].names:
                     self._add_up(name, rows[:, columns], counts)
                 elif not alike:
-                    has = np.array([name in layout.names for layout in arrived.layouts])
+                    has = np.array([name in layout.names for layout in layouts], dtype=bool)
                     if has.any():
                         self._add_up(name, rows[has, columns], counts[has])
+
+    def _bad(
+        self, rows: np.ndarray[Any, Any], counts: np.ndarray[Any, Any], steps: list[int]
+    ) -> np.ndarray[Any, Any]:
+        """Which of the batches have no finite loss, or were not trained on. Shape (batches,), bool."""
+        bad: np.ndarray[Any, Any] = np.zeros(len(rows), dtype=bool)
+        if "loss" in self._columns:
+            # A batch whose count is 0 has no loss at all.
+            bad = ~np.isfinite(rows[:, self._columns["loss"].start]) & (counts > 0)
+        if SKIPPED in self._columns:
+            bad |= rows[:, self._columns[SKIPPED].start] > 0
+        if bad.any():
+            self.window_nonfinite += int(bad.sum())
+            if self.nonfinite_step is None:
+                self.nonfinite_step = steps[int(bad.argmax())]
+        return bad
 
     def _add_up(self, name: str, values: np.ndarray[Any, Any], counts: np.ndarray[Any, Any]) -> None:
         """Add some batches' values of one metric. Shape (batches, parts)."""
@@ -214,7 +269,6 @@ class Meter:
             self._window_weights[name] = self._window_weights.get(name, 0.0) + weight
             if name == "loss":
                 finite = means[np.isfinite(means)]
-                self.window_nonfinite += len(means) - len(finite)
                 if len(finite):
                     self._window_min = min(self._window_min, float(finite.min()))
                     self._window_max = max(self._window_max, float(finite.max()))
@@ -235,7 +289,8 @@ class Meter:
         """The epoch's metrics so far. Waits for the device; call it at an epoch's end."""
         self.send()
         self.receive()
-        means = {}
+        # One whose batches were all left out has no value.
+        means = dict.fromkeys(self.names, math.nan)
         for name, totals in self._totals.items():
             reducer = self._reducers.get(name)
             if reducer is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from tui_trainer.errors import UsageError, did_you_mean
+
+_OF_THE_LOSS = frozenset({"loss", "label_smoothing"})
 
 
 class Monitor:
@@ -59,14 +61,22 @@ class Monitor:
             "waited": self._waited,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with `state_dict`; a state of another metric says nothing about this one."""
-        if state["metric"] == self.metric and state["mode"] == self.mode:
-            self.value, self.epoch, self._waited = (
-                float(state["value"]),
-                int(state["epoch"]),
-                int(state["waited"]),
-            )
+    def load_state_dict(self, state: dict[str, Any], before: Collection[str] = ()) -> bool:
+        """Go on with `state_dict`, unless it says nothing about this metric.
+
+        Args:
+            state: of the monitor; another metric's or mode's counts for nothing.
+            before: hparams that have changed since; with another loss, a loss has another scale.
+
+        Returns:
+            Whether it goes on.
+        """
+        another_scale = _OF_THE_LOSS.intersection(before) and self.metric.endswith("/loss")
+        if state["metric"] != self.metric or state["mode"] != self.mode or another_scale:
+            return False
+        self.value, self.epoch = float(state["value"]), int(state["epoch"])
+        self._waited = int(state["waited"])
+        return True
 
 
 def no_such_metric(metric: str, shown: Iterable[str]) -> UsageError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from tui_trainer.config.hparams import Hparams
@@ -52,10 +52,29 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
     plain = all(p.is_floating_point() and p.layout == torch.strided for p in parameters) and not _sparse(
         model
     )
-    if plain and parameters[0].device.type in FUSED_DEVICES.get(name, ()):
+    # Where the gradient scaler skips the first step, torch's fused SGD goes on with uninitialised momentum.
+    unsafe = name == "SGD" and bool(hparams.momentum) and hparams.precision == "float16"
+    if plain and not unsafe and parameters[0].device.type in FUSED_DEVICES.get(name, ()):
         options["fused"] = True
     optimizer: Optimizer = getattr(torch.optim, name)(parameters, **options)
     return optimizer
+
+
+def adopt_options(optimizer: Optimizer, built: list[dict[str, Any]], names: Collection[str]) -> None:
+    """Give an optimizer whose state was loaded the options that it was built with.
+
+    Args:
+        optimizer: as it was loaded.
+        built: its parameter groups as they were before that.
+        names: the options that are wanted; names that are none of `OPTION_NAMES` count for nothing.
+    """
+    for group, before in zip(optimizer.param_groups, built, strict=True):
+        group |= {name: before[name] for name in OPTION_NAMES if name in names and name in before}
+        if isinstance(optimizer, RMSprop) and group["momentum"] > 0:
+            # The one optimizer that makes room for its momentum at its first step only.
+            for parameter in group["params"]:
+                if state := optimizer.state.get(parameter):
+                    state.setdefault("momentum_buffer", torch.zeros_like(parameter))
 
 
 def _sparse(model: nn.Module) -> set[int]:
@@ -89,12 +108,20 @@ def _refuse_unfit(hparams: Hparams, model: nn.Module) -> None:
         raise UsageError(
             "optimizer can't train this model", "LBFGS does not take complex parameters", "--optimizer Adam"
         )
-    if sparse and hparams.grad_clip_norm is not None:
+    if sparse and (hparams.grad_clip_norm is not None or hparams.on_nonfinite == "skip"):
+        clips = hparams.grad_clip_norm is not None
         raise UsageError(
-            "gradients can't be clipped",
+            "gradients can't be clipped" if clips else "steps can't be skipped",
             "the model has an embedding with sparse=True, and torch has no norm of sparse gradients",
-            "--grad-clip-norm none, or sparse=False",
+            f"{'--grad-clip-norm none' if clips else '--on-nonfinite rollback'}, or sparse=False",
         )
+
+
+_SHAPE = frozenset({"warmup", "lr_decay", "lr_decay_every", "momentum", "betas"})
+"""Hparams that decide the present rate, or the momentum that a cycle moves with it."""
+_OF_STEPS = frozenset({"total_steps", "lr_lambdas", "_schedule_phases"})
+_OF_A_PLATEAU = frozenset({"factor", "patience", "mode", "mode_worse"})
+"""What the state_dict of a scheduler holds of the hparams that it was built with."""
 
 
 class Schedule:
@@ -103,15 +130,21 @@ class Schedule:
     Args:
         scheduler: torch's scheduler; None for a constant rate.
         optimizer: whose rate it is.
+        lr: the hparam that it was built with.
         length: optimizer steps of the whole run; None where that is not known.
+
+    Attributes:
+        lr: what the hparam `lr` would be for the rates as they are now: another one after `set_lr`.
     """
 
     def __init__(
         self,
         scheduler: LRScheduler | ReduceLROnPlateau | None,
         optimizer: Optimizer,
+        lr: float,
         length: int | None = None,
     ) -> None:
+        self.lr = lr
         self._scheduler = scheduler
         self._optimizer = optimizer
         self._length = length
@@ -135,6 +168,11 @@ class Schedule:
         if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(monitored)
 
+    @property
+    def rate(self) -> float:
+        """The first parameter group's rate for the next step."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
     def set_lr(self, lr: float) -> float:
         """Use this rate from the next step on. The schedule goes on from there, in the same proportions.
 
@@ -146,54 +184,96 @@ class Schedule:
             The first group's rate as it was.
         """
         groups = self._optimizer.param_groups
-        old = float(groups[0]["lr"])
+        old = self.rate
         scaled = "lr" if old > 0 and math.isfinite(lr / old) else "initial_lr"
         factor = lr / (float(groups[0].get(scaled, lr)) or lr)
-        for group in groups:
-            # Exactly what was asked for, not what rounding makes of it.
-            rate = lr if group is groups[0] else float(group.get(scaled, lr)) * factor
-            for key in ("initial_lr", "max_lr", "min_lr"):
-                if key in group:
-                    _assign(group, key, float(group[key]) * factor)
+        rates = [float(group.get(scaled, lr)) * factor for group in groups]
+        # Exactly what was asked for, not what rounding makes of it.
+        rates[0] = lr
+        self._scale(lr if old == self.lr else self.lr * factor)
+        for group, rate in zip(groups, rates, strict=True):
             _assign(group, "lr", rate)
-        _scale_bases(self._scheduler, factor)
         self._set_to = lr
         return old
 
+    def _scale(self, lr: float) -> None:
+        """Change all rates, and what they are computed from, in proportion to the hparam `lr`."""
+        before, factor = self.lr, lr / self.lr
+
+        def scaled(rate: float) -> float:
+            return lr if rate == before else rate * factor
+
+        for group in self._optimizer.param_groups:
+            for key in ("lr", "initial_lr", "max_lr", "min_lr"):
+                if key in group:
+                    _assign(group, key, scaled(float(group[key])))
+        _scale_bases(self._scheduler, scaled)
+        self.lr = lr
+
     def state_dict(self) -> dict[str, Any]:
-        """The scheduler's state; empty for a constant rate."""
+        """The scheduler's state (None for a constant rate), and what is known of the rates."""
+        scheduler = self._scheduler.state_dict() if self._scheduler is not None else None
+        return {"scheduler": scheduler, "length": self._length, "set_to": self._set_to, "lr": self.lr}
+
+    def load_state_dict(
+        self, state: dict[str, Any], step: int, before: Mapping[str, Any] | None = None
+    ) -> None:
+        """Go on from `state_dict`. The run's length stays as the hparams now say, and so does what changed.
+
+        Args:
+            state: of the schedule; empty for a constant rate of an earlier version.
+            step: optimizer steps done.
+            before: the hparams that count anew, with the values that `state` was saved with. A changed `lr`
+                scales the schedule; a changed shape holds as if it had been so from the first step.
+        """
+        before = before or {}
+        lr, saved = self.lr, state.get("scheduler")
+        self.lr = float(state.get("lr", before.get("lr", lr)))
+        self._set_to = state.get("set_to")
         if self._scheduler is None:
-            return {}
-        return {"scheduler": self._scheduler.state_dict(), "length": self._length, "set_to": self._set_to}
+            if saved is not None and "base_lrs" in saved:
+                # A warm-up is over that the rate may have stood in the middle of.
+                self._use(saved["base_lrs"])
+        elif saved is not None:
+            lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in saved else {}
+            given = _OF_A_PLATEAU if isinstance(self._scheduler, ReduceLROnPlateau) else _OF_STEPS
+            # What is kept becomes attributes, which must not take the place of methods.
+            kept = {key: value for key, value in saved.items() if key not in given and self._takes(key)}
+            self._scheduler.load_state_dict({**kept, **lambdas})
+        elif isinstance(self._scheduler, LambdaLR) and "warmup" in before:
+            # So far the rate was constant.
+            self._scheduler.last_epoch = step
+            self._scheduler.base_lrs = [float(group["lr"]) for group in self._optimizer.param_groups]
+        stretched = saved is not None and state["length"] != self._length
+        if (stretched or _SHAPE & before.keys()) and isinstance(self._scheduler, (LambdaLR, OneCycleLR)):
+            # The next step's rate is the saved one's of another length or shape.
+            self._use(self._rates())
+            if stretched and self._set_to is not None and self.rate > self._set_to:
+                # Set near the end of a cosine it was a large part of a base rate that nobody meant to use.
+                self.set_lr(self._set_to)
+        if "lr" in before:
+            self._scale(lr)
+            self._set_to = None
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`. The run's length stays as the hparams now say."""
-        if self._scheduler is None or not state:
-            return
-        kept = {
-            key: value
-            for key, value in state["scheduler"].items()
-            if key not in ("total_steps", "lr_lambdas", "_schedule_phases", "optimizer")
-            # It becomes an attribute, and must not take a method's place.
-            and not callable(getattr(type(self._scheduler), key, None))
-        }
-        lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in state["scheduler"] else {}
-        self._scheduler.load_state_dict({**kept, **lambdas})
-        self._set_to = state["set_to"]
-        if state["length"] != self._length and isinstance(self._scheduler, (LambdaLR, OneCycleLR)):
-            self._stretch()
+    def _takes(self, key: str) -> bool:
+        return key != "optimizer" and not callable(getattr(type(self._scheduler), key, None))
 
-    def _stretch(self) -> None:
-        """The next step's rate by the run's present length: the saved one may be the end of a shorter run."""
+    def start_over(self) -> None:
+        """Compare with no earlier evaluation: those measured something else."""
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.best = self._scheduler.mode_worse
+            self._scheduler.num_bad_epochs = 0
+
+    def _rates(self) -> list[Any]:
+        """The rates where the schedule stands. Of a cycle the momentum, too, becomes what it is there."""
         assert self._scheduler is not None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            rates = self._scheduler.get_lr()
+            return self._scheduler.get_lr()
+
+    def _use(self, rates: Sequence[Any]) -> None:
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             _assign(group, "lr", float(rate))
-        if self._set_to is not None and float(rates[0]) > self._set_to:
-            # Set near the end of a cosine it was a large part of a base rate that nobody meant to train with.
-            self.set_lr(self._set_to)
 
 
 def _assign(group: dict[str, Any], key: str, value: float) -> None:
@@ -204,14 +284,14 @@ def _assign(group: dict[str, Any], key: str, value: float) -> None:
         group[key] = value
 
 
-def _scale_bases(scheduler: Any, factor: float) -> None:
+def _scale_bases(scheduler: Any, scaled: Callable[[float], float]) -> None:
     """Scale what a scheduler, and those inside it, compute rates from."""
     for name in ("base_lrs", "max_lrs"):
         rates = getattr(scheduler, name, None)
         if isinstance(rates, list):
-            setattr(scheduler, name, [rate * factor for rate in rates])
+            setattr(scheduler, name, [scaled(rate) for rate in rates])
     for inner in getattr(scheduler, "_schedulers", ()):
-        _scale_bases(inner, factor)
+        _scale_bases(inner, scaled)
 
 
 def build_schedule(
@@ -231,18 +311,24 @@ def build_schedule(
     Raises:
         UsageError: the schedule needs a length that the data do not have.
     """
-    own = task.scheduler(hparams, optimizer, total_steps)
-    if own is not None:
-        return Schedule(own, optimizer, total_steps)
+    scheduler = task.scheduler(hparams, optimizer, total_steps)
+    if scheduler is None:
+        scheduler = _scheduler_by_name(hparams, optimizer, total_steps, steps_per_epoch, mode)
+    return Schedule(scheduler, optimizer, hparams.lr, total_steps)
+
+
+def _scheduler_by_name(
+    hparams: Hparams, optimizer: Optimizer, total_steps: int | None, steps_per_epoch: int | None, mode: str
+) -> LRScheduler | ReduceLROnPlateau | None:
+    """The scheduler that hparams name; None for a constant rate. Arguments as `build_schedule`."""
     name = hparams.scheduler
     if name == "plateau":
         better: Literal["min", "max"] = "max" if mode == "max" else "min"
-        return Schedule(
-            ReduceLROnPlateau(optimizer, mode=better, factor=hparams.lr_decay, patience=hparams.lr_patience),
-            optimizer,
+        return ReduceLROnPlateau(
+            optimizer, mode=better, factor=hparams.lr_decay, patience=hparams.lr_patience
         )
     if name == "constant" and not hparams.warmup:
-        return Schedule(None, optimizer)
+        return None
     if total_steps is None and (name in ("cosine", "one_cycle") or hparams.warmup):
         raise UsageError(
             "schedule needs a length",
@@ -256,12 +342,8 @@ def build_schedule(
         # torch divides by the steps of the rise less one and of the fall, so each must have some.
         length = max(total_steps, 4)
         rise = min(max(hparams.warmup or 0.3, 2 / length), (length - 1) / length)
-        return Schedule(
-            OneCycleLR(
-                optimizer, max_lr=hparams.lr, total_steps=length, pct_start=rise, cycle_momentum=cycles
-            ),
-            optimizer,
-            total_steps,
+        return OneCycleLR(
+            optimizer, max_lr=hparams.lr, total_steps=length, pct_start=rise, cycle_momentum=cycles
         )
     if name == "step" and steps_per_epoch is None:
         raise UsageError(
@@ -269,8 +351,7 @@ def build_schedule(
             "scheduler step counts epochs, and the training data have no length",
             "--scheduler constant",
         )
-    factor = lr_factor(hparams, total_steps or 0, steps_per_epoch or 1)
-    return Schedule(LambdaLR(optimizer, factor), optimizer, total_steps)
+    return LambdaLR(optimizer, lr_factor(hparams, total_steps or 0, steps_per_epoch or 1))
 
 
 def lr_factor(hparams: Hparams, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:

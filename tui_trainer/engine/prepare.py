@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,11 +14,13 @@ from torch.nn.parameter import UninitializedParameter
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import rng
+from tui_trainer.engine.alerts import Alert, no_alert
 from tui_trainer.engine.batch_looper import test_batch_looper
 from tui_trainer.engine.criterion import build_criterion
-from tui_trainer.engine.data import Splits, build_loaders, raw_splits
-from tui_trainer.engine.device import check_precision, choose_device
+from tui_trainer.engine.data import Splits, build_loaders, has_batchnorm, raw_splits
+from tui_trainer.engine.device import Device, check_precision, choose_device
 from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.micro import MicroBatches, Wanted
 from tui_trainer.engine.monitor import Monitor, no_such_metric
 from tui_trainer.engine.optim import build_optimizer, build_schedule
 from tui_trainer.engine.prepared import Prepared
@@ -38,17 +40,36 @@ def prepare(
     hparams: Hparams,
     phase: Phase,
     on_device: Callable[[torch.device], None] = lambda device: None,
+    alert: Alert = no_alert,
+    load_weights: Callable[[nn.Module], None] | None = None,
 ) -> Prepared:
-    """Build everything, and check it on one batch of each evaluated split.
+    """Choose the device, load the data and `assemble` the rest.
 
     Args:
         task: what is trained.
         hparams: validated.
         phase: is told what happens.
         on_device: called once the device is chosen.
+        alert: is told a title and a message of what was dealt with, now and while it trains.
+        load_weights: gives the model other weights than random ones.
 
     Raises:
         TrainerError: what does not fit, in the user's words.
+    """
+    device, parts = load(task, hparams, phase, on_device)
+    return assemble(task, hparams, device, parts, phase, alert, load_weights)
+
+
+def load(
+    task: Task,
+    hparams: Hparams,
+    phase: Phase,
+    on_device: Callable[[torch.device], None] = lambda device: None,
+) -> tuple[Device, tuple[Any, Any, Any]]:
+    """The device, and the data: training, validation and test set.
+
+    Raises:
+        TrainerError: the device is not there, or the data are none.
     """
     if hasattr(task, "train_step"):
         raise UsageError(
@@ -69,7 +90,32 @@ def prepare(
         torch.backends.cudnn.benchmark = not hparams.deterministic
     with phase("loading data"):
         rng.seed_everything(hparams.seed)
-        parts = raw_splits(task, hparams)
+        return device, raw_splits(task, hparams)
+
+
+def assemble(
+    task: Task,
+    hparams: Hparams,
+    device: Device,
+    parts: tuple[Any, Any, Any],
+    phase: Phase,
+    alert: Alert = no_alert,
+    load_weights: Callable[[nn.Module], None] | None = None,
+) -> Prepared:
+    """Build what trains on the data, and check it on one batch of each evaluated split.
+
+    Args:
+        task: what is trained; its data have been loaded.
+        hparams: validated.
+        device: where to train.
+        parts: training, validation and test set.
+        phase: is told what happens.
+        alert: is told a title and a message of what was dealt with.
+        load_weights: gives the model other weights than random ones.
+
+    Raises:
+        TrainerError: what does not fit, in the user's words.
+    """
     with phase("building the model"):
         # Seeded again: initial weights must not depend on how many numbers the data drew.
         rng.seed_everything(hparams.seed)
@@ -78,11 +124,16 @@ def prepare(
         if isinstance(criterion, nn.Module):
             criterion.to(device.torch)
         forward = Forward(task, criterion, device.torch, hparams.precision)
+    if load_weights is not None:
+        with phase("loading the weights"):
+            # Before anything copies the model, as an average of its weights does.
+            load_weights(model)
     with phase("preparing batches"):
-        splits = build_loaders(task, hparams, parts, model, device.torch)
+        splits = build_loaders(task, hparams, parts, model, device.torch, alert)
+        training, measuring = _micro_batches(hparams, model, device.torch, alert)
     with phase("first batch"):
         # Before the optimizer, since it gives lazy layers their shapes.
-        names = _try_evaluation(splits, model, forward, device.torch)
+        names = _try_evaluation(splits, model, forward, device.torch, measuring)
         monitor = build_monitor(task, hparams, list(splits.evaluated()), names)
     with phase("building the optimizer"):
         optimizer = build_optimizer(task, hparams, model)
@@ -90,7 +141,13 @@ def prepare(
         schedule = build_schedule(task, hparams, optimizer, total_steps, steps_per_epoch, monitor.mode)
         scaler = torch.amp.GradScaler(device.torch.type) if hparams.precision == "float16" else None
         updater = Updater(
-            model, optimizer, clip_norm=hparams.grad_clip_norm, scaler=scaler, ema_decay=hparams.ema_decay
+            model,
+            optimizer,
+            clip_norm=hparams.grad_clip_norm,
+            scaler=scaler,
+            ema_decay=hparams.ema_decay,
+            skips=hparams.on_nonfinite == "skip",
+            micro=training,
         )
     if hparams.compile:
         with phase("compiling"):
@@ -105,6 +162,7 @@ def prepare(
         schedule,
         scaler,
         updater,
+        measuring,
         monitor,
         steps_per_epoch,
         total_steps,
@@ -120,7 +178,22 @@ def _build_model(task: Task, hparams: Hparams, device: torch.device) -> nn.Modul
     return model.to(device)
 
 
-def _try_evaluation(splits: Splits, model: nn.Module, forward: Forward, device: torch.device) -> set[str]:
+def _micro_batches(
+    hparams: Hparams, model: nn.Module, device: torch.device, alert: Alert
+) -> tuple[MicroBatches, MicroBatches]:
+    """How many samples go through the model at once, in training and in evaluation."""
+    wanted = hparams.micro_batch
+    # An evaluation needs less, so a size of its own is taken as it is until memory runs out.
+    measured: Wanted = "auto" if isinstance(wanted, int) and hparams.eval_batch_size else wanted
+    return (
+        MicroBatches(wanted, "training", batchnorm=has_batchnorm(model), device=device, alert=alert),
+        MicroBatches(measured, "evaluation", device=device, alert=alert),
+    )
+
+
+def _try_evaluation(
+    splits: Splits, model: nn.Module, forward: Forward, device: torch.device, micro: MicroBatches
+) -> set[str]:
     """One batch of each evaluated split, so that a broken test set is noticed before an epoch is spent.
 
     Returns:
@@ -136,11 +209,12 @@ def _try_evaluation(splits: Splits, model: nn.Module, forward: Forward, device: 
                     f"the {split} loader yields no batch",
                     "check datasets() or dataloader()",
                 )
-            means = test_batch_looper([first], model, forward, Meter(device, capacity=1))
+            means = test_batch_looper([first], model, forward, Meter(device, capacity=1), micro=micro)
             names |= {f"{split}/{name}" for name in means}
         if not names and any(isinstance(p, UninitializedParameter) for p in model.parameters()):
             # Without an evaluated split a training batch gives lazy layers their shapes.
-            test_batch_looper(islice(splits.train.epoch(0), 1), model, forward, Meter(device, capacity=1))
+            first = islice(splits.train.epoch(0), 1)
+            test_batch_looper(first, model, forward, Meter(device, capacity=1), micro=micro)
     return names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tui_trainer.engine import checkpoint, rng, trainer_state
+from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
+from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
-from tui_trainer.engine.optim import Schedule
-from tui_trainer.engine.rows import NONFINITE_HINT
+from tui_trainer.engine.nonfinite import NonFinite
+from tui_trainer.engine.optim import Schedule, adopt_options
+from tui_trainer.engine.trainer_state import check_optimizer, check_schedule
 from tui_trainer.engine.update import Forward, Updater
-from tui_trainer.errors import TrainerError
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Prepared:
     """What the loop trains with.
 
     Attributes:
+        measuring: how many samples go through the model at once in evaluation; the updater knows of training.
         steps_per_epoch: optimizer steps of an epoch; None where the data have no length.
         total_steps: optimizer steps of the whole run; None where that is not known.
     """
@@ -37,6 +40,7 @@ class Prepared:
     schedule: Schedule
     scaler: torch.amp.GradScaler | None
     updater: Updater
+    measuring: MicroBatches
     monitor: Monitor
     steps_per_epoch: int | None
     total_steps: int | None
@@ -76,22 +80,29 @@ class Prepared:
             "scaler": self.scaler.state_dict() if self.scaler is not None else None,
             "averaged": raw,
             "monitor": self.monitor.state_dict(),
+            "micro": {"train": self.updater.micro.size, "eval": self.measuring.size},
             "rng": rng.state_dict(self.device.torch),
         }
 
     def load_state_dict(
-        self, state: dict[str, Any], weights: dict[str, Tensor], path: Path, state_path: Path
+        self,
+        state: dict[str, Any],
+        weights: dict[str, Tensor],
+        path: Path,
+        before: Mapping[str, Any] | None = None,
     ) -> None:
         """Go on from a checkpoint.
 
         Args:
-            state: what `state_dict` returned.
+            state: what `state_dict` returned, and the `progress` at which it did.
             weights: the evaluated weights that were saved beside it.
             path: their file, for messages.
-            state_path: that of the state.
+            before: the hparams that count anew, with the values that the checkpoint was trained with; of all
+                others the checkpoint says what holds.
 
         Raises:
-            FileError: it does not fit.
+            FileError: the weights don't fit the model.
+            Unfit: the optimizer's or the schedule's state does not fit this one.
         """
         averaged = self.updater.averaged
         if averaged is not None and state["averaged"] is not None:
@@ -99,15 +110,22 @@ class Prepared:
             averaged.n_averaged.copy_(state["averaged"]["updates"])
             weights = state["averaged"]["raw"]
         checkpoint.load_into(self.model, weights, path)
-        trainer_state.check_optimizer(self.optimizer, state["optimizer"], state_path)
+        before = before or {}
+        built = [dict(group) for group in self.optimizer.param_groups]
+        check_optimizer(self.optimizer, state["optimizer"])
+        check_schedule(self.schedule.state_dict(), state["schedule"])
         self.optimizer.load_state_dict(state["optimizer"])
-        trainer_state.check_schedule(self.schedule.state_dict(), state["schedule"], state_path)
-        self.schedule.load_state_dict(state["schedule"])
+        adopt_options(self.optimizer, built, before)
+        self.schedule.load_state_dict(state["schedule"], state["progress"]["step"], before)
         if self.scaler is not None and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        self.monitor.load_state_dict(state["monitor"])
+        if not self.monitor.load_state_dict(state["monitor"], before):
+            self.schedule.start_over()
         if self.monitor.exhausted:
             self.monitor.restart_patience()
+        if "micro" in state:
+            self.updater.micro.go_on_with(state["micro"]["train"])
+            self.measuring.go_on_with(state["micro"]["eval"])
         # Last, since loading may draw random numbers.
         rng.load_state_dict(state["rng"], self.device.torch)
 
@@ -118,12 +136,12 @@ class Prepared:
             step: optimizer steps done, for the message.
 
         Raises:
-            TrainerError: a weight is NaN or infinite.
+            NonFinite: a weight is NaN or infinite.
         """
         for name, parameter in self.model.named_parameters():
             if parameter.is_floating_point() and not bool(torch.isfinite(parameter.detach()).all()):
                 message = f"after step {step}, {name} holds NaN or infinite values"
-                raise TrainerError("weights are not finite", message, NONFINITE_HINT)
+                raise NonFinite("weights are not finite", message, step)
 
     def close(self) -> None:
         """End loader processes and empty the device's cache. Drop the last reference to this, too."""

@@ -21,6 +21,7 @@ class Progress:
         epoch_seconds: time spent in the unfinished epoch, by earlier processes.
         evaluation_due: a stop cut an evaluation inside the epoch off; it comes first when training goes on.
         lr: learning rate of the latest step.
+        rollbacks: how often training went back to a checkpoint because its loss was not finite.
     """
 
     epoch: int = 0
@@ -31,6 +32,7 @@ class Progress:
     epoch_seconds: float = 0.0
     evaluation_due: bool = False
     lr: float = math.nan
+    rollbacks: int = 0
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Progress:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tui_trainer.config.changes import MEANING, Change, changes
 from tui_trainer.engine.identity import source_of
+from tui_trainer.engine.initial import InitialWeights, parent_facts
 from tui_trainer.files import open_plain, sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
 from tui_trainer.runs.events import decode, encode
@@ -17,6 +18,7 @@ from tui_trainer.runs.reader import LONGEST_LINE, RunReader
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
+    from tui_trainer.config.hparams import Hparams
     from tui_trainer.runs.checkpoints import Entry
     from tui_trainer.tasks.base import Task
 
@@ -30,25 +32,39 @@ class ResumePoint:
         entry: the checkpoint; None to start again under the run's id.
         notices: what was wrong with newer checkpoints.
         forks: whether a new run goes on from there, and this one stays as it is.
+        hparams: those that the checkpoint was trained with, or without one the run's, as JSON values.
+        typed: hparams that were asked for in so many words, whether or not they differ.
+        weights: what the run began with, where it starts again under its id.
     """
 
     layout: RunLayout
     entry: Entry | None
     notices: tuple[str, ...] = ()
     forks: bool = False
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    typed: frozenset[str] = frozenset()
+    weights: InitialWeights | None = None
+
+    def changes(self, hparams: Hparams) -> list[Change]:
+        """What is different about the hparams to go on with."""
+        return changes(self.hparams, hparams)
+
+    def restated(self, hparams: Hparams) -> dict[str, Any]:
+        """The hparams that count anew, with the values that the checkpoint was trained with.
+
+        Those are the changed ones, and a learning rate that was typed: the one in the checkpoint may be
+        another than its hparam's, set while the run was live.
+        """
+        before = {change.name: change.before for change in self.changes(hparams)}
+        if "lr" in self.typed:
+            before.setdefault("lr", hparams.lr)
+        return before
 
     def parent(self, child: RunLayout) -> dict[str, Any] | None:
         """What the record of a forked run says of where it came from; None for a run that goes on itself."""
         if not self.forks or self.entry is None:
             return None
-        here, there = self.layout.root.resolve(), child.root.resolve()
-        return {
-            "run_id": str(RunReader(here).run().get("run_id") or run_id(self.layout)),
-            # Runs that lie side by side are moved together.
-            "run_dir": os.path.relpath(here, there) if here.parent == there.parent else str(here),
-            "checkpoint": self.entry["tag"],
-            "step": self.entry["step"],
-        }
+        return parent_facts("fork", self.layout, self.entry, child)
 
 
 def open_resumed(resume: ResumePoint, facts: dict[str, Any], hparams: dict[str, Any]) -> RunWriter:
@@ -113,17 +129,28 @@ def drop_newer(layout: RunLayout, tag: str) -> None:
     remove_entries(layout, [e["tag"] for e in read_index(layout) if parse_tag(e["tag"]) > here])
 
 
-def notices(task: Task, resume: ResumePoint | None) -> Iterator[tuple[str, str]]:
-    """What somebody who resumes should know: a title and a sentence each."""
+def notices(task: Task, hparams: Hparams, resume: ResumePoint | None) -> Iterator[dict[str, str]]:
+    """What somebody who resumes should know: level, title and message of an alert each."""
     if resume is None:
         return
     for notice in resume.notices:
-        yield "bad checkpoint passed over", notice
+        yield _warning("bad checkpoint passed over", notice)
     if resume.entry is None:
-        yield "no checkpoint in this run", "training starts from its beginning"
+        yield _warning("no checkpoint in this run", "training starts from its beginning")
+    changed = resume.changes(hparams)
+    for kind in MEANING:
+        told = [str(change) for change in changed if change.kind == kind]
+        if told:
+            level = "info" if kind == "safe" else "warning"
+            message = f"{'; '.join(told)} ({MEANING[kind]})"
+            yield {"level": level, "title": "changed hparams", "message": message}
     kept = RunReader(resume.layout.root).run().get("task_source")
     now = source_of(task)
     if isinstance(kept, dict) and now is not None and sha256_file(now) != kept.get("sha256"):
         copy = resume.layout.task_source / str(kept.get("file"))
         run = resume.layout.root.name if resume.forks else "this run"
-        yield "task file has changed", f"{now} differs from what {run} was started with, {copy}"
+        yield _warning("task file has changed", f"{now} differs from what {run} was started with, {copy}")
+
+
+def _warning(title: str, message: str) -> dict[str, str]:
+    return {"level": "warning", "title": title, "message": message}

@@ -5,14 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.meter import Meter
-from tui_trainer.errors import TrainerError
 from tui_trainer.runs.writer import RunWriter
-
-NONFINITE_HINT = (
-    "look for NaN in the data; a new run with a lower lr, grad_clip_norm or precision float32 may help; "
-    "what was saved before is unharmed"
-)
 
 
 class RowLogger:
@@ -24,14 +19,21 @@ class RowLogger:
         writer: the record.
         meter: of the training split.
         rate: rows a second; 0 for a row at every step.
+        watch: looks at each row.
         clock: seconds that only ever grow.
     """
 
     def __init__(
-        self, writer: RunWriter, meter: Meter, rate: float, clock: Callable[[], float] = time.perf_counter
+        self,
+        writer: RunWriter,
+        meter: Meter,
+        rate: float,
+        watch: LossWatch,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._writer = writer
         self._meter = meter
+        self._watch = watch
         self._interval = 1.0 / rate if rate else 0.0
         self._clock = clock
         self._held: dict[str, float] | None = None
@@ -52,7 +54,7 @@ class RowLogger:
             waited: seconds waited for data so far in this epoch.
 
         Raises:
-            TrainerError: the loss is not finite any more.
+            NonFinite: the loss is not finite any more.
         """
         if self._held is not None:
             self._write()
@@ -66,7 +68,7 @@ class RowLogger:
         """Write what is left of a window. Waits for the device.
 
         Raises:
-            TrainerError: the loss is not finite any more.
+            NonFinite: the loss is not finite any more.
         """
         if self._held is not None:
             self._write()
@@ -84,14 +86,8 @@ class RowLogger:
         assert self._held is not None
         held, self._held = self._held, None
         self._meter.receive()
-        window, nonfinite = self._meter.window(), self._meter.window_nonfinite
+        window, bad, bad_step = self._meter.window(), self._meter.window_nonfinite, self._meter.nonfinite_step
         self._meter.clear_window()
-        if not window:
-            return
-        self._writer.row({**held, **{f"train/{name}": value for name, value in window.items()}})
-        if nonfinite:
-            raise TrainerError(
-                "loss is not finite",
-                f"the training loss became NaN or infinite by step {held['step']:.0f}",
-                NONFINITE_HINT,
-            )
+        if window:
+            self._writer.row({**held, **{f"train/{name}": value for name, value in window.items()}})
+        self._watch.look(int(held["step"]), window.get("loss_max"), bad, bad_step)

@@ -63,6 +63,11 @@ class BatchPlan:
         generator = torch.Generator().manual_seed(mix(self.seed, 0 if self.frozen else epoch))
         return torch.randperm(self.total, generator=generator)[: self.samples]
 
+    def indices(self, epoch: int, batches: range) -> list[int]:
+        """The samples of some neighbouring batches of an epoch."""
+        first, end = self.bounds(batches[0])[0], self.bounds(batches[-1])[1]
+        return [int(index) for index in self.order(epoch)[first:end]]
+
 
 class BatchIndices(NamedTuple):
     """What a loader process gets: which samples, and the seed of their augmentation."""

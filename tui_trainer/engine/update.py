@@ -15,14 +15,17 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.meter import SKIPPED, Meter
 from tui_trainer.engine.metrics import Reducer
+from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
 Values = dict[str, Tensor | Reducer]
+Measured = list[tuple[Values, "int | Tensor"]]
+"""Each batch's values, and what their means are taken over."""
 
 
 class Forward:
@@ -73,6 +76,11 @@ class Forward:
     def count(self, batch: Any) -> int | Tensor:
         """What the batch's loss is a mean over."""
         return self._task.count(batch)
+
+
+def measure(model: nn.Module, forward: Forward, batches: Sequence[Any]) -> Measured:
+    """Values of batches, without an update."""
+    return [(forward(model, batch)[1], forward.count(batch)) for batch in batches]
 
 
 def _kind(value: Any) -> str:
@@ -131,6 +139,9 @@ class Updater:
         clip_norm: gradients with a larger norm are scaled down to it.
         scaler: for float16; None otherwise.
         ema_decay: keep an exponential moving average of the weights.
+        skips: leave out steps whose gradient is NaN or infinite. For optimizers that are not fused the host
+            has to know, and waits for the device.
+        micro: how many samples go through the model at once.
     """
 
     def __init__(
@@ -141,11 +152,15 @@ class Updater:
         clip_norm: float | None = None,
         scaler: torch.amp.GradScaler | None = None,
         ema_decay: float | None = None,
+        skips: bool = False,
+        micro: MicroBatches | None = None,
     ) -> None:
+        self.micro = micro or MicroBatches()
         self._model = model
         self._optimizer = optimizer
         self._clip_norm = clip_norm
         self._scaler = scaler
+        self._skips = skips
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.averaged: AveragedModel | None = None
         if ema_decay is not None:
@@ -155,51 +170,89 @@ class Updater:
         """One optimizer step over the batches of `window`, whose values go to `meter`."""
         if isinstance(self._optimizer, LBFGS):
             self._closure_step(window, forward, meter)
-        elif self._scaler is not None:
-            self._backward(window, forward, meter)
-            if self._clip_norm is not None:
-                self._scaler.unscale_(self._optimizer)
-            self._clip()
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
         else:
-            self._backward(window, forward, meter)
-            self._clip()
-            self._optimizer.step()
+            _, measured = self._backward(window, forward)
+            skipped = self._update()
+            if skipped is not None:
+                for values, _ in measured:
+                    values[SKIPPED] = skipped
+            meter.add_all(measured)
         if self.averaged is not None:
             self.averaged.update_parameters(self._model)
 
-    def _backward(self, window: Sequence[Any], forward: Forward, meter: Meter | None) -> Tensor:
+    def _backward(self, window: Sequence[Any], forward: Forward) -> tuple[Tensor, Measured]:
+        return self.micro.run(window, forward.count, lambda parts: self._gradients(parts, forward))
+
+    def _update(self) -> Tensor | None:
+        """Let the optimizer make its step, unless the gradient forbids it.
+
+        Returns:
+            1 where it was skipped, else 0, on the device; None where steps are not skipped.
+        """
+        optimizer, scaler = self._optimizer, self._scaler
+        if scaler is not None and (self._clip_norm is not None or self._skips):
+            scaler.unscale_(optimizer)
+        skipped = self._clip()
+        if scaler is not None:
+            # It skips by itself.
+            scaler.step(optimizer)
+            scaler.update()
+        elif skipped is None:
+            optimizer.step()
+        elif getattr(optimizer, "_step_supports_amp_scaling", False):
+            # What GradScaler tells fused optimizers: they leave the step out on the device.
+            optimizer.grad_scale, optimizer.found_inf = None, skipped  # type: ignore[attr-defined]
+            optimizer.step()
+            del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined]
+        elif not bool(skipped):
+            optimizer.step()
+        return skipped
+
+    def _gradients(self, batches: Sequence[Any], forward: Forward) -> tuple[Tensor, Measured]:
         # As zero_grad does, without its profiler scope: it costs as much as a small layer.
         for parameter in self._parameters:
             parameter.grad = None
-        counts = [forward.count(batch) for batch in window]
+        counts = [forward.count(batch) for batch in batches]
         whole = sum(counts)
         if not isinstance(whole, Tensor):
             whole = whole or 1
         total: Tensor | None = None
-        for batch, count in zip(window, counts, strict=True):
+        measured: Measured = []
+        for batch, count in zip(batches, counts, strict=True):
             loss, values = forward(self._model, batch)
-            weighted = loss if len(window) == 1 else loss * _share(count, whole, loss)
+            weighted = loss if len(batches) == 1 else loss * _share(count, whole, loss)
             (weighted if self._scaler is None else self._scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
             total = weighted.detach() if total is None else total + weighted.detach()
-            if meter is not None:
-                meter.add(values, count)
+            # Held until all are done, so without what a part of the loss still keeps alive of its graph.
+            measured.append((values if len(batches) == 1 else _detached(values), count))
         assert total is not None
-        return total
+        return total, measured
 
     def _closure_step(self, window: Sequence[Any], forward: Forward, meter: Meter) -> None:
         first = True
 
         def closure() -> float:
             nonlocal first
-            total = self._backward(window, forward, meter if first else None)
+            total, measured = self._backward(window, forward)
+            if first:
+                meter.add_all(measured)
             first = False
             self._clip()
             return float(total)
 
         self._optimizer.step(closure)
 
-    def _clip(self) -> None:
+    def _clip(self) -> Tensor | None:
+        """Scale gradients down to the norm that is allowed.
+
+        Returns:
+            1 where their norm is not finite, else 0, on the device; None where nobody wants to know.
+        """
+        if not self._skips:
+            if self._clip_norm is not None:
+                nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+            return None
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self._clip_norm is not None:
-            nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+            nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
+        return (~torch.isfinite(norm)).float()

@@ -151,7 +151,8 @@ class Story:
         keys = ("level", "title", "message", "hint")
         level, title, message, hint = (one_line(str(event.get(key) or "")) for key in keys)
         said = f"{title}: {message}" if message else title
-        kind: Kind = "error" if level == "error" else "warning"
+        kinds: dict[str, Kind] = {"error": "error", "info": "note"}
+        kind = kinds.get(level, "warning")
         if kind == "error":
             self._reported.add(said)
         if event.get("fatal"):
@@ -202,6 +203,8 @@ def header(event: Event, state: RunState, folder: str) -> list[Line]:
         checkpoint = one_line(str(event.get("checkpoint") or "")).rpartition("/")[2]
         source = f"from {checkpoint} " if checkpoint else ""
         lines.append(f"resumed {source}at epoch {state.epoch}, step {state.step:,}")
+    elif state.parent is not None and state.parent.kind == "init":
+        lines.append(f"weights from {one_line(state.parent.label)}")
     elif state.parent is not None:
         parent = one_line(state.parent.label)
         lines.append(f"forked  from {parent} at epoch {state.epoch}, step {state.step:,}")

@@ -94,6 +94,7 @@ class _Watching(AbstractContextManager[None]):
         self._width = width
         self._clock = clock
         self._leaving = threading.Event()
+        self._trouble: str | None = None
         self._stack = ExitStack()
         self._stray: StrayOutput | None = None
         self._thread = threading.Thread(target=self._run, name="headless-output", daemon=True)
@@ -143,6 +144,7 @@ class _Watching(AbstractContextManager[None]):
             last = self._leaving.is_set()
             begin = time.thread_time()
             printer.show(tail.read())
+            self._tell_trouble()
             if last:
                 printer.close()
             if self._sink.error is not None:
@@ -153,6 +155,18 @@ class _Watching(AbstractContextManager[None]):
             # This thread takes the interpreter lock from the training loop: it may use 2 % of the time.
             cost = time.thread_time() - begin
             self._leaving.wait(max(self._interval, min(_SLOWEST_S, cost / _SHARE)))
+
+    def _tell_trouble(self) -> None:
+        """Say on stderr that the run directory can't be written, which the record then can't tell."""
+        before, self._trouble = self._trouble, self._writer.trouble
+        if (self._trouble is None) == (before is None):
+            return
+        text = "the run directory is written again"
+        if self._trouble is not None:
+            text = f"{self._trouble}: training goes on; what can't be written waits in memory"
+        with suppress(OSError, ValueError):
+            # Through `sys.stderr`, which the bars may be holding.
+            print(f"warning: {text}", file=sys.stderr, flush=True)
 
     def _build_printer(self, tail: EventTail) -> Printer:
         if self._mode == "json":

@@ -47,6 +47,15 @@ def read_index(layout: RunLayout) -> list[Entry]:
         raise FileError("corrupt checkpoint index", f"{path} is not a list of checkpoints", hint) from error
 
 
+def create_index(layout: RunLayout) -> None:
+    """Begin an index without entries: whatever a killed first save leaves is then known to be nobody's.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    _write(layout, [])
+
+
 def make_entry(
     layout: RunLayout,
     epoch: int,
@@ -187,17 +196,23 @@ def to_delete(
     return [e["tag"] for e in old if e["tag"] not in marked and e["tag"] != protect]
 
 
-def verify(layout: RunLayout, tag: str) -> list[str]:
+def verify(layout: RunLayout, tag: str, only: Path | None = None) -> list[str]:
     """What is wrong with a checkpoint's files, by size and SHA-256; empty when it is good.
+
+    Args:
+        layout: the run's paths.
+        tag: of the checkpoint.
+        only: look at this one of its files.
 
     Raises:
         FileError: the index is corrupt.
     """
     for entry in read_index(layout):
         if entry["tag"] == tag:
-            if not entry["files"]:
-                return [f"checkpoint {tag} names no files"]
-            return [p for name, facts in entry["files"].items() if (p := _problem(layout, tag, name, facts))]
+            named = {n: f for n, f in entry["files"].items() if only in (None, file_of(layout, tag, n))}
+            if not named:
+                return [f"checkpoint {tag} names no {'files' if only is None else only.name}"]
+            return [p for name, facts in named.items() if (p := _problem(layout, tag, name, facts))]
     return [f"checkpoint {tag} is not in {layout.checkpoints_index.name}"]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tui_trainer.errors import FileError, UsageError
-from tui_trainer.files import FileLock, LockHeld, lock_is_held, os_failure, read_owner
+from tui_trainer.files import FileLock, LockHeld, lock_is_held, os_failure, read_owner, remove_temporaries
 from tui_trainer.runs import control
 from tui_trainer.runs.discard import record_files, record_folders
 from tui_trainer.runs.json_values import read_object
@@ -124,10 +124,13 @@ def refuse_live(layout: RunLayout) -> None:
 
 
 def _lock(layout: RunLayout) -> FileLock:
+    """Take the lock, and clear away what a killed process left unfinished."""
     try:
         lock = FileLock(layout.lock).acquire(patience_s=0.5)
         # Here and not later: from now on whoever sees the lock may ask for something.
         control.clear(layout)
+        for folder in (layout.root, layout.checkpoints, layout.task_source):
+            remove_temporaries(folder)
         return lock
     except LockHeld as held:
         raise in_use(layout, held.owner) from None

@@ -37,7 +37,7 @@ def summarise(root: Path, clock: Callable[[], float] = time.time) -> dict[str, A
     Returns:
         run_id, name, run_dir, task, status, epoch, step, best ({metric, value, epoch} or None), and metrics
         (the latest values), created (unix seconds or None), duration_s (or None), epochs, device, pinned,
-        reason, parent ({run_id, run_dir, checkpoint, step} of the run that it goes on from, or None).
+        reason, parent (as run.json names it, or None).
     """
     reader = RunReader(root, clock)
     return summarise_run(reader, reader.run(), reader.hparams(), clock)
@@ -86,7 +86,7 @@ def summarise_run(
 
 def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
     """A summary of every run in a folder, newest first; empty when the folder is missing."""
-    found = [summarise(root) for root in _roots(runs_dir)]
+    found = [summarise(root) for root in run_roots(runs_dir)]
     return sorted(found, key=lambda run: (run["created"] or 0.0, run["run_id"]), reverse=True)
 
 
@@ -103,7 +103,7 @@ def find_run(word: str, runs_dir: Path) -> Path:
         return _newest(runs_dir)
     if word and is_run(_path(word)):
         return _path(word)
-    roots = [] if not word or "/" in word else sorted(_roots(runs_dir))
+    roots = [] if not word or "/" in word else sorted(run_roots(runs_dir))
     ids = {root.name: root for root in roots}
     if word in ids:
         return ids[word]
@@ -158,17 +158,24 @@ def find_checkpoint(word: str, runs_dir: Path) -> tuple[Path, str]:
     return root, tag
 
 
-def _from_file(path: Path) -> tuple[Path, str]:
+def checkpoint_of_file(path: Path) -> tuple[Path, str] | None:
+    """The run directory and tag that a `.pt` belongs to by its name and place; None for any other file."""
     match = re.fullmatch(r"model_([0-9]+(?:\+[0-9]+)?)\.pt", path.name)
     # Absolute, so that `model_3.pt` given inside the checkpoints folder leads to its run.
     folder = Path(os.path.abspath(path)).parent
     root = folder.parent
+    return (root, match[1]) if match and is_run(root) and folder == RunLayout(root).checkpoints else None
+
+
+def _from_file(path: Path) -> tuple[Path, str]:
     if not path.is_file():
         raise FileError("no such checkpoint", f"{path} does not exist")
-    if match is None or not is_run(root) or folder != RunLayout(root).checkpoints:
+    found = checkpoint_of_file(path)
+    if found is None:
         raise FileError("not a checkpoint of a run", str(path), _CKPT_HINT)
-    _require(root, match[1], read_index(RunLayout(root)))
-    return root, match[1]
+    root, tag = found
+    _require(root, tag, read_index(RunLayout(root)))
+    return root, tag
 
 
 def _path(word: str) -> Path:
@@ -185,7 +192,8 @@ def _require(root: Path, tag: str, entries: Sequence[dict[str, Any]]) -> None:
         raise FileError("no such checkpoint", f"{root.name} has no checkpoint {tag}; the newest are {shown}")
 
 
-def _roots(runs_dir: Path) -> Iterator[Path]:
+def run_roots(runs_dir: Path) -> Iterator[Path]:
+    """The run directories of a folder, in no order; none where the folder is missing."""
     try:
         with os.scandir(runs_dir) as entries:
             for entry in entries:
@@ -200,7 +208,7 @@ def _newest(runs_dir: Path) -> Path:
     def age(root: Path) -> tuple[float, str]:
         return _seconds(RunReader(root).run().get("created")) or 0.0, root.name
 
-    newest = max(_roots(runs_dir), key=age, default=None)
+    newest = max(run_roots(runs_dir), key=age, default=None)
     if newest is None:
         where, hint = os.path.abspath(runs_dir), "--runs-dir DIR (or $TUI_TRAIN_RUNS) looks elsewhere"
         raise UsageError("no such run", f"there are no runs in {where}", hint)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from tui_trainer.files import open_plain, remove_temporaries, replacing
+from tui_trainer.files import open_plain, replacing
 from tui_trainer.runs.checkpoints import remove_orphans
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
@@ -34,7 +34,7 @@ def read_columns(layout: RunLayout) -> list[str]:
 def keep_prefix(layout: RunLayout, rows: int, event_bytes: int, then: bytes = b"") -> dict[str, int]:
     """Keep at most `rows` step rows and `event_bytes` of events, whole rows and lines only.
 
-    Also clears away unfinished files of the process that wrote before. The caller holds the run's lock.
+    Also clears away checkpoint files that no entry names. The caller holds the run's lock.
 
     Args:
         layout: the run's paths.
@@ -48,8 +48,6 @@ def keep_prefix(layout: RunLayout, rows: int, event_bytes: int, then: bytes = b"
     Raises:
         OSError: a file can't be read or written; each file is still whole, old or new.
     """
-    for folder in (layout.root, layout.checkpoints, layout.control):
-        remove_temporaries(folder)
     remove_orphans(layout)
     width = 8 * len(read_columns(layout))
     rows = max(0, min(rows, _size(layout.steps) // width)) if width else 0

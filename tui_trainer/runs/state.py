@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,32 +89,45 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Parent:
-    """The run that a forked one goes on from.
+    """Where a run came from: the checkpoint that it goes on from, or has its first weights from.
 
     Attributes:
-        run_id: its id.
-        run_dir: its folder, relative to the fork's where they lie side by side.
+        run_id: of the checkpoint's run; empty for a file that is none of a run.
+        run_dir: its folder, relative to the child's where they lie side by side.
         checkpoint: tag of the checkpoint.
         step: optimizer steps done there.
+        kind: "fork": training goes on from there, epochs and steps too; "init": only weights are from there.
+        file: a file that is no checkpoint of a run; empty for one that is.
     """
 
-    run_id: str
-    run_dir: str
-    checkpoint: str
-    step: int
+    run_id: str = ""
+    run_dir: str = ""
+    checkpoint: str = ""
+    step: int = 0
+    kind: str = "fork"
+    file: str = ""
 
     @property
     def label(self) -> str:
-        """`7f3a@12`: the end of the run's id, and the checkpoint."""
-        return f"{short_id(self.run_id)}@{self.checkpoint}"
+        """`7f3a@12`: the end of the run's id, and the checkpoint; or the file's name."""
+        return f"{short_id(self.run_id)}@{self.checkpoint}" if self.run_id else os.path.basename(self.file)
+
+    @property
+    def origin(self) -> str:
+        """How a run came from there: `forked from 7f3a@12, step 690`, or `weights from 7f3a@12`."""
+        if self.kind == "init":
+            return f"weights from {self.label}"
+        return f"forked from {self.label}, step {self.step:,}"
 
 
 def parent_of(value: Any) -> Parent | None:
     """What the record says of a parent; None where it names none."""
-    if not isinstance(value, Mapping) or not value.get("run_id"):
+    if not isinstance(value, Mapping) or not (value.get("run_id") or value.get("file")):
         return None
-    run_id, run_dir, checkpoint = (str(value.get(key) or "") for key in ("run_id", "run_dir", "checkpoint"))
-    return Parent(run_id, run_dir, checkpoint, _count(value.get("step")))
+    texts = {key: str(value.get(key) or "") for key in ("run_id", "run_dir", "checkpoint", "file")}
+    # Records from before there were two kinds tell of forks.
+    kind = "init" if value.get("kind") == "init" else "fork"
+    return Parent(**texts, step=_count(value.get("step")), kind=kind)
 
 
 @dataclass(frozen=True)
@@ -171,7 +185,7 @@ class RunState:
         logs: the newest 500 `log` events, oldest first.
         checkpoints: `checkpoint` events, oldest first. Files may be gone since: the index decides.
         resumes: how often it was resumed.
-        parent: the run that it goes on from; None for one that began at its first step.
+        parent: where it came from; None for one that began with random weights.
         elapsed: seconds of training, all processes of the run together; NaN where it isn't known.
         started: unix seconds; None before run_start.
         ended: unix seconds; None before run_end.

@@ -14,6 +14,7 @@ from typing import Any
 
 from tui_trainer.files import FileLock
 from tui_trainer.runs.append import AppendFile, Write
+from tui_trainer.runs.checkpoints import create_index
 from tui_trainer.runs.claim import claim_existing, claim_new, unwritable
 from tui_trainer.runs.discard import delete_record, write_log
 from tui_trainer.runs.events import encode
@@ -98,9 +99,11 @@ class RunWriter:
         own = {"schema": SCHEMA, "run_id": run_id(layout)}
         run = {**own, "status": "running", "created": clock(), **identity, **own}
         try:
-            # run.json first: a folder without it counts as empty, so a kill right here leaves no half run.
-            write_object(layout.run_json, run)
+            # run.json last: a folder without it counts as empty, so a kill right here leaves no half run, and
+            # one that has it can be resumed.
             write_object(layout.hparams_json, hparams)
+            create_index(layout)
+            write_object(layout.run_json, run)
             return cls(layout, run, lock, [], created=True, clock=clock, timer=timer, write=write)
         except BaseException as error:
             layout.run_json.unlink(missing_ok=True)

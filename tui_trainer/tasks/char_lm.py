@@ -35,24 +35,52 @@ class CharLMHparams(Hparams):
 
     max_chars: int | None = Field(
         None, ge=1, le=1 << 40, group="Data", unit="characters", log=True,
+        on_resume="refused",
         description="Read only so many characters of the text, from its beginning; none: all.",
     )  # fmt: skip
     context: int = Field(
-        128, ge=1, le=1 << 16, unit="characters", log=True, description="How far back the model sees."
+        128,
+        ge=1,
+        le=1 << 16,
+        unit="characters",
+        log=True,
+        on_resume="refused",
+        description="How far back the model sees.",
     )
     d_model: int = Field(
-        128, ge=1, le=1 << 16, unit="features", log=True, description="Width of a position's vector."
+        128,
+        ge=1,
+        le=1 << 16,
+        unit="features",
+        log=True,
+        on_resume="refused",
+        description="Width of a position's vector.",
     )
-    n_layers: int = Field(4, ge=1, le=1024, unit="blocks", description="Depth of the transformer.")
+    n_layers: int = Field(
+        4, ge=1, le=1024, unit="blocks", on_resume="refused", description="Depth of the transformer."
+    )
     n_heads: int = Field(
-        4, ge=1, le=1024, unit="heads", description="Attention heads of a block; they divide d_model."
+        4,
+        ge=1,
+        le=1024,
+        unit="heads",
+        on_resume="refused",
+        description="Attention heads of a block; they divide d_model.",
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, unit="fraction", description="Part of activations dropped in training."
+        0.0,
+        ge=0,
+        lt=1,
+        unit="fraction",
+        on_resume="warned",
+        description="Part of activations dropped in training.",
     )
-    tie_weights: bool = Field(True, description="Use the embedding of the characters as output layer too.")
+    tie_weights: bool = Field(
+        True, on_resume="refused", description="Use the embedding of the characters as output layer too."
+    )
     sample_chars: int = Field(
         200, ge=0, le=1 << 16, group="Run", unit="characters",
+        on_resume="safe",
         description="Length of the text that is written after each epoch as a sample; 0: none.",
     )  # fmt: skip
 

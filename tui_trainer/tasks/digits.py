@@ -18,23 +18,32 @@ LOSSES = ("auto", "CrossEntropyLoss", "MultiMarginLoss")
 class DigitsHparams(Hparams):
     """Hyper-parameters of `Digits`."""
 
-    network: Literal["mlp", "cnn"] = Field("mlp", description="Fully connected (mlp) or convolutional (cnn).")
+    network: Literal["mlp", "cnn"] = Field(
+        "mlp", on_resume="refused", description="Fully connected (mlp) or convolutional (cnn)."
+    )
     latent_dim: int = Field(
         128,
         ge=1,
         le=65_536,
         unit="units",
         log=True,
+        on_resume="refused",
         description="Width of each hidden layer; of a cnn, channels of the first stage.",
     )
     n_layers: int = Field(
-        3, ge=1, le=256, unit="layers", description="Hidden layers; of a cnn, stages of two convolutions."
+        3,
+        ge=1,
+        le=256,
+        unit="layers",
+        on_resume="refused",
+        description="Hidden layers; of a cnn, stages of two convolutions.",
     )
     dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
         unit="fraction",
+        on_resume="warned",
         description="Part of each hidden layer's units set to 0 in training.",
     )
 

@@ -30,18 +30,28 @@ class ImagesHparams(Hparams):
         le=2048,
         group="Data",
         unit="pixels",
+        on_resume="refused",
         description="Height and width that images are scaled to; none: their own if all are alike, else 64.",
     )
     channels: Literal["auto", "gray", "rgb"] = Field(
-        "auto", group="Data", description="Colours of the input; auto: gray where every image is."
+        "auto",
+        group="Data",
+        on_resume="refused",
+        description="Colours of the input; auto: gray where every image is.",
     )
-    flip: bool = Field(False, group="Data", description="Mirror training images left and right at random.")
+    flip: bool = Field(
+        False,
+        group="Data",
+        on_resume="warned",
+        description="Mirror training images left and right at random.",
+    )
     crop: int = Field(
         0,
         ge=0,
         le=512,
         group="Data",
         unit="pixels",
+        on_resume="warned",
         description="Shift training images at random by up to this much.",
     )
     rotate: float = Field(
@@ -50,15 +60,19 @@ class ImagesHparams(Hparams):
         le=180,
         group="Data",
         unit="degrees",
+        on_resume="warned",
         description="Turn training images at random by up to this much.",
     )
-    network: Literal["cnn", "resnet"] = Field("cnn", description="Convolutional (cnn) or residual (resnet).")
+    network: Literal["cnn", "resnet"] = Field(
+        "cnn", on_resume="refused", description="Convolutional (cnn) or residual (resnet)."
+    )
     latent_dim: int = Field(
         16,
         ge=1,
         le=4096,
         unit="channels",
         log=True,
+        on_resume="refused",
         description="Channels of the first stage; later ones double.",
     )
     n_layers: int = Field(
@@ -66,10 +80,16 @@ class ImagesHparams(Hparams):
         ge=1,
         le=64,
         unit="stages",
+        on_resume="refused",
         description="Stages of a cnn, or residual blocks of each of a resnet's three stages.",
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, unit="fraction", description="Part of the last features set to 0 in training."
+        0.0,
+        ge=0,
+        lt=1,
+        unit="fraction",
+        on_resume="warned",
+        description="Part of the last features set to 0 in training.",
     )
 
     def cross_checks(self) -> Iterator[tuple[str, str]]:

@@ -31,19 +31,42 @@ class Seq2SeqHparams(Hparams):
 
     max_length: int = Field(
         256, ge=1, le=1 << 16, group="Data", unit="characters", log=True,
+        on_resume="safe",
         description="Longest input or target that is accepted; each row takes as much memory as the longest.",
     )  # fmt: skip
     d_model_enc: int = Field(
-        64, ge=1, le=1 << 16, unit="units", log=True, description="Width of the encoder, in each direction."
+        64,
+        ge=1,
+        le=1 << 16,
+        unit="units",
+        log=True,
+        on_resume="refused",
+        description="Width of the encoder, in each direction.",
     )
     d_model_dec: int = Field(
-        128, ge=1, le=1 << 16, unit="units", log=True, description="Width of the decoder."
+        128,
+        ge=1,
+        le=1 << 16,
+        unit="units",
+        log=True,
+        on_resume="refused",
+        description="Width of the decoder.",
     )
     n_layers: int = Field(
-        1, ge=1, le=64, unit="layers", description="Depth of the encoder and of the decoder."
+        1,
+        ge=1,
+        le=64,
+        unit="layers",
+        on_resume="refused",
+        description="Depth of the encoder and of the decoder.",
     )
     dropout: float = Field(
-        0.1, ge=0, lt=1, unit="fraction", description="Part of activations dropped in training."
+        0.1,
+        ge=0,
+        lt=1,
+        unit="fraction",
+        on_resume="warned",
+        description="Part of activations dropped in training.",
     )
 
     def cross_checks(self) -> Iterator[tuple[str, str]]:

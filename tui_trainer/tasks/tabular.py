@@ -30,41 +30,62 @@ class TabularHparams(Hparams):
     table: Literal["breast_cancer", "diabetes", "iris", "wine"] = Field(
         "breast_cancer",
         group="Data",
+        on_resume="refused",
         description="A table that comes with scikit-learn; used when there is no dataset_path.",
     )
     target: str | None = Field(
-        None, group="Data", max_length=1000, description="Column to predict; none: the built-in table's own."
+        None,
+        group="Data",
+        max_length=1000,
+        on_resume="refused",
+        description="Column to predict; none: the built-in table's own.",
     )
     kind: Literal["auto", "classification", "regression"] = Field(
         "auto",
         group="Data",
+        on_resume="refused",
         description="What the target is; auto: classes for texts and for whole numbers of at most 20 values.",
     )
     # `str` comes first, so that a flag's text stays whole: names of columns may hold spaces.
     ignore: str | tuple[str, ...] = Field(
-        (), group="Data", expected=_COLUMNS, description="Columns to leave out, such as identifiers."
+        (),
+        group="Data",
+        expected=_COLUMNS,
+        on_resume="refused",
+        description="Columns to leave out, such as identifiers.",
     )
     numeric: str | tuple[str, ...] = Field(
         (),
         group="Data",
         expected=_COLUMNS,
+        on_resume="refused",
         description="Columns that must be numbers; a text in them is an error.",
     )
     categorical: str | tuple[str, ...] = Field(
         (),
         group="Data",
         expected=_COLUMNS,
+        on_resume="refused",
         description="Columns to take as categories even if they look like numbers.",
     )
     latent_dim: int = Field(
-        128, ge=1, le=65_536, unit="units", log=True, description="Width of each hidden layer."
+        128,
+        ge=1,
+        le=65_536,
+        unit="units",
+        log=True,
+        on_resume="refused",
+        description="Width of each hidden layer.",
     )
-    n_layers: int = Field(3, ge=0, le=256, unit="layers", description="Hidden layers; 0: a linear model.")
+    n_layers: int = Field(
+        3, ge=0, le=256, unit="layers", on_resume="refused", description="Hidden layers; 0: a linear model."
+    )
     dropout: float = Field(
         0.1,
         ge=0,
         lt=1,
         unit="fraction",
+        on_resume="warned",
         description="Part of each hidden layer's units set to 0 in training.",
     )
     embedding_dim: int = Field(
@@ -73,6 +94,7 @@ class TabularHparams(Hparams):
         le=4096,
         unit="numbers",
         log=True,
+        on_resume="refused",
         description="Numbers that stand for one category of a column.",
     )
 

@@ -104,6 +104,8 @@ class TrainerApp(App[Leaving]):
         self._ticker = Ticker(self._tick, self.set_timer)
         self._leaving: Leaving | None = None
         self._told: Training | None = None
+        self._trouble: str | None = None
+        self._warned: Training | None = None
         theme.register(self)
         if self.no_color:
             theme.drop_colours(self._filters)
@@ -159,6 +161,7 @@ class TrainerApp(App[Leaving]):
         """Read what is new and draw it."""
         if self.training is not None:
             self._follow_training(self.training)
+            self._tell_trouble(self.training.trouble)
         if self.view is not None:
             self.view.refresh()
         if self.baseline is not None and not self.baseline.loaded:
@@ -352,6 +355,10 @@ class TrainerApp(App[Leaving]):
     def _follow_training(self, training: Training) -> None:
         if training.run_dir is not None and training.live and self.view is None:
             self.view = RunView(training.run_dir)
+        if self._warned is not training and (training.run_dir is not None or not training.live):
+            self._warned = training
+            for warning in training.warnings:
+                raise_notice(self, warning)
         if training.live or self._told is training:
             return
         self._told = training
@@ -360,8 +367,6 @@ class TrainerApp(App[Leaving]):
             self.view = None
         if isinstance(self.screen, QuitDialog) and self.screen.is_mounted:
             self.screen.run_ended()
-        for warning in training.warnings:
-            raise_notice(self, warning)
         own, shown = training.run_dir, self.view.run_dir if self.view is not None else None
         if own is not None and shown not in (None, own) and os.path.isfile(RunLayout(own).run_json):
             # Whoever looks at another run would not hear of it.
@@ -371,6 +376,16 @@ class TrainerApp(App[Leaving]):
                 self.write_to_terminal(sequence)
         if training.error is not None and self._leaving is None:
             self.show_error(training.error, training.log)
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        """Say that the run directory can't be written, and that it can again."""
+        before, self._trouble = self._trouble, trouble
+        if trouble is not None and before is None:
+            text = f"{one_line(trouble)}. Training goes on; what can't be written waits in memory."
+            title = "the run directory can't be written"
+            self.notify(text, title=title, severity="error", markup=False, timeout=30)
+        elif trouble is None and before is not None:
+            self.notify("the run directory is written again", markup=False)
 
     def call_soon(self, callback: Callable[[], Any]) -> None:
         """Run something in the app's own thread. Safe from any thread, also while the app is going down."""

@@ -73,7 +73,7 @@ class LogBook:
         self._log: Mapping[str, Any] | None = None
         self._control: Mapping[str, Any] | None = None
         self._console = 0
-        self._forked = self._ended = False
+        self._told_origin = self._ended = False
 
     def look(self) -> None:
         """Take in what is new."""
@@ -116,10 +116,9 @@ class LogBook:
             if name not in self._phases:
                 self._phases.add(name)
                 yield Entry(began, f"{one_line(name)} took {seconds(took)}", "dim")
-        if state.parent is not None and state.started is not None and not self._forked:
-            self._forked = True
-            place = f"{state.parent.label}, step {state.parent.step:,}"
-            yield Entry(began, one_line(f"forked from {place}"), "accent")
+        if state.parent is not None and state.started is not None and not self._told_origin:
+            self._told_origin = True
+            yield Entry(began, one_line(state.parent.origin), "accent")
         for event in state.checkpoints[self._checkpoints :]:
             yield _checkpoint(event)
         self._checkpoints = len(state.checkpoints)
@@ -145,7 +144,7 @@ def alert_text(alert: Alert) -> str:
 
 
 def alert_role(alert: Alert) -> str:
-    return "bad" if alert.level == "error" else "warning"
+    return {"error": "bad", "info": "dim"}.get(alert.level, "warning")
 
 
 def _checkpoint(event: Mapping[str, Any]) -> Entry:

@@ -89,6 +89,12 @@ class Training:
         return self._thread.ident is not None and not self._ended.is_set()
 
     @property
+    def trouble(self) -> str | None:
+        """Why the run directory can't be written, which its record then can't tell; None when it can."""
+        writer = self._writer
+        return writer.trouble if writer is not None else None
+
+    @property
     def log(self) -> Path | None:
         """Where its log is."""
         if self.error is not None and self.error.log is not None:

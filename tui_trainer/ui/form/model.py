@@ -5,9 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tui_trainer.errors import TrainerError
 from tui_trainer.ui.form.meaning import FieldFacts, Meaning
+
+_ORIGINS = ("--resume", "--fork", "--init-from")
+"""Options that name what a run comes from; its task and hparams may be from there."""
+_PLACES = ("--runs-dir", "--run-dir")
+"""Options that say where that is found."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,11 @@ class Form:
     @property
     def hparam_words(self) -> list[str]:
         """The command line without options that say nothing about what is trained."""
-        return [*self.meaning.head, *self.flags] if self.meaning is not None else []
+        if self.meaning is None:
+            return []
+        pairs = list(pairwise(self.meaning.options))
+        named = [word for pair in pairs if pair[0] in (*_ORIGINS, *_PLACES) for word in pair]
+        return [*self.meaning.head, *self.flags, *(named if {*_ORIGINS} & {*named} else [])]
 
     @property
     def command(self) -> str:
