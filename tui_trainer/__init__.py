@@ -16,7 +16,7 @@ _WHERE = {
     "Field": "tui_trainer.config.hparams",
     "TrainerError": "tui_trainer.errors",
     "train": "tui_trainer.engine.launch",
-    "Result": "tui_trainer.engine.launch",
+    "Result": "tui_trainer.engine.closing",
     "load_run": "tui_trainer.engine.load",
     "Reducer": "tui_trainer.engine.metrics",
     "Mean": "tui_trainer.engine.metrics",
@@ -45,7 +45,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from tui_trainer.config.hparams import Field, Hparams
-    from tui_trainer.engine.launch import Result, train
+    from tui_trainer.engine.closing import Result
+    from tui_trainer.engine.launch import train
     from tui_trainer.engine.load import load_run
     from tui_trainer.engine.metrics import R2, Last, Mean, Ratio, Reducer, Sum
     from tui_trainer.errors import TrainerError

@@ -28,7 +28,6 @@ from tests.helpers import (
     weights,
 )
 from tui_trainer.engine import checkpoint
-from tui_trainer.engine.controls import TrainingClock
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.launch import Result, launch
 from tui_trainer.engine.optim import build_schedule
@@ -159,18 +158,6 @@ def test_a_paused_run_stands_still_and_its_time_does_not_count(tmp_path: Path) -
     assert ended["elapsed"] < ended["time"] - began["time"] - 0.5
     series = rows(run.root)
     assert series["samples_per_s"][series["step"] == paused["step"] + 1] > 16 / 0.9
-
-
-def test_a_clock_stands_still_while_paused() -> None:
-    now = [100.0]
-    clock = TrainingClock(lambda: now[0])
-    begin = clock()
-    now[0] += 2
-    with clock.standing():
-        now[0] += 50
-        assert clock() - begin == 2
-    now[0] += 3
-    assert clock() - begin == 5
 
 
 def test_a_paused_run_can_be_saved_changed_and_stopped(tmp_path: Path) -> None:

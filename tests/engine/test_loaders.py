@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import multiprocessing
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from tests.helpers import NoisyItems, Points, PointsHparams, points
 from tui_trainer import train
@@ -308,3 +310,25 @@ def test_evaluation_batches_have_their_own_size_and_keep_their_order() -> None:
     sizes = [len(batch[0]) for batch in loaders.test.epoch(0)]
     assert sizes == [10, 10]
     assert torch.equal(inputs(loaders.test, 0), inputs(loaders.test, 4))
+
+
+class Hanging(Dataset[Any]):
+    """Items of which all but the first never come."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> int:
+        while index:
+            time.sleep(1)
+        return index
+
+
+def test_a_users_loader_that_hangs_leaves_no_process_behind() -> None:
+    before = set(multiprocessing.active_children())
+    loader = ForeignLoader(DataLoader(Hanging(), num_workers=1), 0, CPU)
+    batches = loader.epoch(0)
+    next(batches)
+    assert set(multiprocessing.active_children()) > before
+    loader.close()
+    assert set(multiprocessing.active_children()) == before

@@ -99,6 +99,7 @@ STATES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a schedule that is no dict": (put("schedule", 3), "schedule"),
     "a schedule in words": (put("schedule", "scheduler", "last_epoch", "x"), "last_epoch is a str"),
     "a length in words": (put("schedule", "length", "x"), "length"),
+    "no schedule": (put("schedule", {"x": 1}), ""),
     "a scaler of words": (put("scaler", {"scale": "x"}), ""),
     "no raw weights": (drop("averaged", "raw"), "averaged.raw"),
     "raw weights of another network": (put("averaged", "raw", {"x": torch.ones(1)}), "does not fit"),
@@ -149,6 +150,7 @@ def test_what_another_version_adds_or_lacks_does_no_harm(run: Path, tmp_path: Pa
     def other(state: Any) -> None:
         state["new"] = {"x": 1}
         state["progress"]["new"] = 3
+        state["schedule"]["scheduler"] |= {"new": 3, "optimizer": 3, "step": 3}
         state["optimizer"]["param_groups"][0]["new"] = True
         del state["progress"]["evaluation_due"]
 

@@ -1,4 +1,4 @@
-"""What each fault test reports: its row, and how often it tried."""
+"""What each fault test reports, and what several of them use: processes to kill, a run to damage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
 
 @pytest.fixture(scope="session")
 def _original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run that is trained once, and copied for each test that damages it."""
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -46,7 +45,7 @@ def _original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(
     _original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Bench:
-    """A working folder of its own, in which that run is."""
+    """A working folder of its own, in which the run is."""
     shutil.copytree(_original, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return Bench(tmp_path, capsys)

@@ -398,3 +398,44 @@ def test_a_wrong_value_is_left_to_its_field(terminal: PseudoTerminal, tmp_path: 
     terminal.press("\x11")
     assert process.wait(150) == 0
     assert terminal.restored
+
+
+TELLING = Path(__file__).parents[1] / "faults" / "telling.py"
+
+
+@pytest.mark.slow
+def test_sigusr1_to_either_process_of_an_app_saves(terminal: PseudoTerminal, tmp_path: Path) -> None:
+    process = app(terminal, tmp_path, *LONG)
+    run = the_run(tmp_path, terminal)
+    trainer = read_owner(run / "run.lock")["pid"]
+    assert trainer != process.pid
+    for number, pid in enumerate((process.pid, trainer), start=1):
+
+        def saved(number: int = number, pid: int = pid) -> bool:
+            # Again and again: for a moment a second one counts as the echo of the first.
+            os.kill(pid, signal.SIGUSR1)
+            return len(events(run, "control")) >= number
+
+        wait_until(saved, "the save")
+    assert {(e["action"], e["requested_by"]) for e in events(run, "control")} == {("save", "SIGUSR1")}
+    assert len(tags(run)) >= 2
+    process.terminate()
+    assert process.wait(150) == 143
+    assert terminal.restored
+
+
+@pytest.mark.slow
+def test_a_start_that_hangs_in_native_code_is_left_all_the_same(
+    terminal: PseudoTerminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(TELLING.read_text())
+    monkeypatch.setenv("STUCK", "first batch")
+    process = app(terminal, tmp_path, "mine.py", "--num_workers", 0, "--start")
+    wait_until((tmp_path / "stuck").exists, "the hang", shown=lambda: terminal.text[-4000:])
+    process.terminate()
+    assert process.wait(150) == 143
+    assert terminal.restored
+    assert not list((tmp_path / "runs").iterdir())
+    closing = terminal.text.rpartition("\x1b[?1049l")[2]
+    assert "the run did not listen" in closing
+    assert "nothing was trained, nothing is kept" in closing

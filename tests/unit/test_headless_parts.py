@@ -14,6 +14,7 @@ import pytest
 
 from tui_trainer.headless import choose_mode
 from tui_trainer.headless.bars import bar, progress
+from tui_trainer.headless.closing import status_line
 from tui_trainer.headless.pace import Pace
 from tui_trainer.headless.stray import StrayOutput
 from tui_trainer.headless.thinning import Allowance, shows_epoch
@@ -103,6 +104,18 @@ def test_the_time_left_comes_from_this_process_alone() -> None:
     assert pace.eta_s(20_000, 104.0) == pytest.approx((20_000 - 10_041) / 10.0)
     pace.reset()
     assert pace.eta_s(20_000, 104.0) is None
+
+
+def test_a_clock_that_is_set_back_makes_no_pace_of_nonsense() -> None:
+    pace = Pace()
+    pace.note(1000.0, 10)
+    pace.note(1010.0, 110)
+    pace.note(500.0, 120)
+    assert pace.eta_s(1000, 500.0) is None
+    pace.note(505.0, 170)
+    assert pace.steps_per_s(505.0) == pytest.approx(10.0)
+    began = RunState(status="stopped", step=9, started=1000.0, ended=400.0, reason="time limit 14:30")
+    assert status_line(began) == "stopped by time limit at step 9 (0:00)"
 
 
 def test_the_pace_follows_the_last_ten_minutes() -> None:

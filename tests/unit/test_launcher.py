@@ -86,7 +86,7 @@ def test_a_death_before_the_app_was_drawn_moves_no_cursor(start: Start, terminal
     assert "\x1b" not in terminal.text
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
 def test_a_signal_to_the_launcher_reaches_the_child_once(
     name: str, start: Start, terminal: PseudoTerminal
 ) -> None:

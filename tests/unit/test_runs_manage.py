@@ -41,7 +41,8 @@ def test_a_link_in_place_of_a_folder_leads_nowhere(tmp_path: Path) -> None:
     layout = finished(tmp_path / "run", epochs=1)
     (layout.root / "task").symlink_to(outside)
     assert contents(layout).foreign == ("task",)
-    delete_run(layout)
+    with pytest.raises(FileError, match="is a link"):
+        delete_run(layout)
     assert (outside / "precious").is_file()
 
 

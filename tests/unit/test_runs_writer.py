@@ -412,14 +412,6 @@ def test_run_end_stays_the_last_line_whatever_comes_late(tmp_path: Path) -> None
     assert [event["event"] for line in lines if (event := decode(line))] == ["run_end"]
 
 
-def test_a_row_with_too_many_columns_is_cut_to_what_readers_take(layout: RunLayout) -> None:
-    with_many = RunWriter.create(layout, {}, {})
-    with_many.row({f"c{number}": float(number) for number in range(3000)})
-    with_many.close()
-    reader = RunReader(layout.root)
-    assert (len(reader.columns()), reader.steps().shape) == (2048, (1, 2048))
-
-
 def test_a_folder_becomes_a_run_when_all_is_there_that_a_resume_needs(
     layout: RunLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,3 +433,11 @@ def test_what_a_killed_start_left_unfinished_is_cleared_away(layout: RunLayout) 
         (layout.root / name).write_bytes(b"{")
     RunWriter.create(layout, {"host": "a"}, {"epochs": 2}).close()
     assert not list(layout.root.rglob(".*"))
+
+
+def test_a_row_with_too_many_columns_is_cut_to_what_readers_take(layout: RunLayout) -> None:
+    with_many = RunWriter.create(layout, {}, {})
+    with_many.row({f"c{number}": float(number) for number in range(3000)})
+    with_many.close()
+    reader = RunReader(layout.root)
+    assert (len(reader.columns()), reader.steps().shape) == (2048, (1, 2048))

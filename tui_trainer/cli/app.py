@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_trainer.cli.batch_size import refuse_in_app
 from tui_trainer.cli.options import theme_named
-from tui_trainer.cli.tables import say
+from tui_trainer.cli.streams import say
 from tui_trainer.cli.train import check_before_app, plan, runs_own_code, sort_main
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit
@@ -42,7 +41,7 @@ def open_app(argv: Sequence[str], report: Report) -> int:
     if options.start and not runs_own_code(options.argv):
         planned = plan(options.argv)
         if planned.nothing_to_do is not None:
-            say(planned.nothing_to_do, sys.stderr)
+            say(planned.nothing_to_do)
             return Exit.OK
     else:
         check_before_app(options.argv)

@@ -9,7 +9,8 @@ from typing import Any
 
 from tui_trainer.cli.control import ask, outcome_text
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
-from tui_trainer.cli.tables import age, aligned, number, say, size
+from tui_trainer.cli.streams import say
+from tui_trainer.cli.tables import age, aligned, number, show, size
 from tui_trainer.errors import Exit, FileError, UsageError
 from tui_trainer.runs.checkpoints import read_index, remove_entries, set_pinned, verify
 from tui_trainer.runs.claim import owned
@@ -53,7 +54,7 @@ def _list(args: argparse.Namespace) -> int:
         sys.stdout.write("".join(encode(entry).decode() for entry in entries))
         return Exit.OK
     if not entries:
-        say(f"{layout.root} has no checkpoint", sys.stderr)
+        say(f"{layout.root} has no checkpoint")
         return Exit.OK
     shown = list(
         dict.fromkeys(
@@ -80,7 +81,7 @@ def _list(args: argparse.Namespace) -> int:
     metrics = sorted(range(len(shown)), key=lambda k: (not shown[k].startswith("train/"), -k))
     size_column = 3 + len(shown)
     spare = [size_column + 1, size_column, *(3 + k for k in metrics)]
-    say(aligned(rows, right=range(1, size_column + 1), spare=spare))
+    show(aligned(rows, right=range(1, size_column + 1), spare=spare))
     return Exit.OK
 
 
@@ -96,7 +97,7 @@ def _verify(args: argparse.Namespace) -> int:
     problems: list[str] = []
     for tag in tags:
         found = verify(layout, tag)
-        say(f"{layout.model_file(tag).name}: {'; '.join(found) or 'ok'}")
+        show(f"{layout.model_file(tag).name}: {'; '.join(found) or 'ok'}")
         problems += found
     if problems:
         raise FileError(
@@ -114,7 +115,7 @@ def _pin(args: argparse.Namespace, pinned: bool) -> int:
         return _ask_trainer(layout, "pin" if pinned else "unpin", tag)
     with owned(layout):
         set_pinned(layout, tag, pinned)
-    say(f"{layout.model_file(tag).name} is {'pinned' if pinned else 'no longer pinned'}")
+    show(f"{layout.model_file(tag).name} is {'pinned' if pinned else 'no longer pinned'}")
     return Exit.OK
 
 
@@ -133,11 +134,11 @@ def _remove(args: argparse.Namespace) -> int:
                 "--force deletes it all the same",
             )
         remove_entries(layout, [tag])
-    say(f"{layout.model_file(tag).name} is deleted, with its companions")
+    show(f"{layout.model_file(tag).name} is deleted, with its companions")
     return Exit.OK
 
 
 def _ask_trainer(layout: RunLayout, action: str, tag: str) -> int:
     """The index of a live run is its trainer's to change. Not even --force deletes what is protected then."""
-    say(outcome_text(ask(layout, action, tag, patience_s=10.0), layout))
+    show(outcome_text(ask(layout, action, tag, patience_s=10.0), layout))
     return Exit.OK

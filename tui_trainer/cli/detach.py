@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tui_trainer.cli.app import run_words
-from tui_trainer.cli.tables import say
+from tui_trainer.cli.streams import say
 from tui_trainer.cli.train import Plan, plan, print_beforehand
 from tui_trainer.errors import Exit, FileError
 from tui_trainer.files import lock_is_held, os_failure, read_owner
@@ -38,7 +37,7 @@ def detach(argv: Sequence[str]) -> int:
     planned = plan(words)
     print_beforehand(planned)
     if planned.nothing_to_do is not None:
-        say(planned.nothing_to_do, sys.stderr)
+        say(planned.nothing_to_do)
         return Exit.OK
     try:
         layout = _directory(planned)
@@ -80,11 +79,11 @@ def _ended_early(code: int, layout: RunLayout, begin: int) -> int:
     """Say what a run died of before it held its record, and clear away what it left."""
     with suppress(OSError), open(layout.console_log, errors="replace") as log:
         log.seek(begin)
-        print("".join(log.readlines()[-_LAST_LINES:]).rstrip(), file=sys.stderr)
+        say("".join(log.readlines()[-_LAST_LINES:]).rstrip())
     if code < 0:
-        print(f"error: the run was ended by signal {-code} at once", file=sys.stderr)
+        say(f"error: the run was ended by signal {-code} at once")
     if layout.run_json.exists():
-        print(f"log: {layout.console_log}", file=sys.stderr)
+        say(f"log: {layout.console_log}")
     else:
         with suppress(OSError):
             layout.console_log.unlink()

@@ -22,8 +22,10 @@ Report = Callable[[str], None]
 HEADLESS = frozenset({"no-ui", "json", "quiet", "check", "detach", "help", "version"})
 """Options that never open the app."""
 
-_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_WAITED = {*_FORWARDED, signal.SIGCHLD, signal.SIGUSR1, signal.SIGALRM}
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_REPORTED = signal.SIGUSR2
+"""From the child: there is a report to read. SIGUSR1 is a person's, who asks for a checkpoint."""
+_WAITED = {*_FORWARDED, _REPORTED, signal.SIGCHLD, signal.SIGALRM}
 _PATIENCE_S = 10
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -85,7 +87,7 @@ def _reporter(fd: int, launcher: int) -> Report:
             os.write(fd, text.encode(errors="replace") + b"\n")
             os.close(fd)
             if os.getppid() == launcher:
-                os.kill(launcher, signal.SIGUSR1)
+                os.kill(launcher, _REPORTED)
 
     return report
 

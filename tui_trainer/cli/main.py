@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tui_trainer.cli.commands import COMMANDS, MODULES
 from tui_trainer.cli.options import SWITCHES, VALUED, Parser
-from tui_trainer.cli.tables import say
+from tui_trainer.cli.streams import say
 from tui_trainer.cli.words import Words, sort_words
-from tui_trainer.engine.interrupt import StopNow
+from tui_trainer.engine.interrupt import StopNow, stopped_code
 from tui_trainer.errors import Exit, FileError, TrainerError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None, report: Report | None = None) -> int
         )
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.FILE
-    except (KeyboardInterrupt, StopNow):
+    except StopNow as interrupt:
+        return stopped_code(interrupt.reason)
+    except KeyboardInterrupt:
         return Exit.SIGINT
 
 
@@ -110,11 +112,11 @@ def _report(error: TrainerError, with_traceback: bool) -> None:
     """Print an error to stderr: a traceback only of the user's code, or when asked for."""
     cause = error.__cause__
     if with_traceback:
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
     elif cause is not None and not isinstance(cause, TrainerError) and error.exit_code == Exit.FAILED:
         from tui_trainer.engine.failure import user_traceback
 
         frames = user_traceback(cause)
         if frames:
-            print(frames, file=sys.stderr)
-    say(error.lines(), sys.stderr)
+            say(frames)
+    say(error.lines())

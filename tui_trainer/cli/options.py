@@ -32,6 +32,11 @@ VALUED = {
     "runs_dir": ("DIR", "where runs live (default: $TUI_TRAIN_RUNS, or ./runs)"),
     "run_dir": ("DIR", "this very run directory"),
     "run_name": ("NAME", "a human name beside the run's id"),
+    "end_time": (
+        "TIME",
+        "stop early enough to save by then: 14:30, 2026-11-26T14:30 or unix seconds "
+        "(default: $SLURM_JOB_END_TIME)",
+    ),
     "on_end": ("CMD", "run this shell command when the run has ended; TUI_TRAIN_STATUS tells it how"),
     "theme": (
         "|".join(THEMES),

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tui_trainer.cli.tables import age, aligned, duration, number, say
+from tui_trainer.cli.streams import say
+from tui_trainer.cli.tables import age, aligned, duration, number, show
 from tui_trainer.errors import Exit
 from tui_trainer.runs.events import encode
 from tui_trainer.runs.index import list_runs
@@ -41,11 +42,11 @@ def _list(args: argparse.Namespace) -> int:
         sys.stdout.write("".join(encode(run).decode() for run in runs))
         return Exit.OK
     if not runs:
-        say(f"no runs in {folder}; tui-train --preset digits makes one", sys.stderr)
+        say(f"no runs in {folder}; tui-train --preset digits makes one")
         return Exit.OK
     rows = [["status", "run", "name", "task", "best", "epoch", "step", "time", "started"]]
     rows += [_row(run) for run in runs]
-    say(aligned(rows, right=(5, 6, 7), spare=(8, 6, 3, 2, 7)))
+    show(aligned(rows, right=(5, 6, 7), spare=(8, 6, 3, 2, 7)))
     return Exit.OK
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tui_trainer.cli.lineage import child_facts, lineage_lines
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
-from tui_trainer.cli.tables import aligned, duration, number, one_line, say
+from tui_trainer.cli.tables import aligned, duration, number, one_line, show
 from tui_trainer.config.fields import flag_text
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit
@@ -54,31 +54,31 @@ def _show(args: argparse.Namespace) -> int:
         }
         sys.stdout.write(encode(facts).decode())
         return Exit.OK
-    say(one_line(" · ".join(filter(None, (state.task, state.run_id, state.name)))))
+    show(one_line(" · ".join(filter(None, (state.task, state.run_id, state.name)))))
     why = f": {one_line(state.reason)}" if state.reason else ""
     epoch = f"epoch {state.epoch}{f'/{state.epochs}' if state.epochs else ''}"
-    say(f"{state.status}{why} · {epoch} · step {state.step:,} · {duration(summary['duration_s'])}")
+    show(f"{state.status}{why} · {epoch} · step {state.step:,} · {duration(summary['duration_s'])}")
     sizes = f"{_count(state.parameters)} parameters · {_count(state.train_samples)} training samples"
-    say(f"device {one_line(state.device) or '–'} · {sizes}")
+    show(f"device {one_line(state.device) or '–'} · {sizes}")
     if state.metrics:
         rows = [["metric", "best", "last"]]
         for name, value in state.metrics.items():
             best = state.bests.get(name)
             rows.append([name, f"{number(best.value)} @{best.epoch}" if best else "–", number(value)])
-        say(f"\n{aligned(rows)}")
-    say(f"\n{_hparam_table(reader.hparams(), args.all)}")
+        show(f"\n{aligned(rows)}")
+    show(f"\n{_hparam_table(reader.hparams(), args.all)}")
     for alert in state.alerts[-5:]:
-        say(f"\n{one_line(f'{alert.level}: {alert.title}')}: {alert.message}")
-    say(f"\nrun     {near_path(root)}")
+        show(f"\n{one_line(f'{alert.level}: {alert.title}')}: {alert.message}")
+    show(f"\nrun     {near_path(root)}")
     if state.parent is not None:
-        say(one_line(f"parent  {_parent(state.parent)}"))
+        show(one_line(f"parent  {_parent(state.parent)}"))
     for mark in ("best", "last"):
         entry = next((entry for entry in reader.checkpoints() if entry.get(mark)), None)
         if entry is not None:
-            say(f"{mark}    {near_path(reader.layout.model_file(entry['tag']))}")
+            show(f"{mark}    {near_path(reader.layout.model_file(entry['tag']))}")
     lines = lineage_lines(root)
     if lines:
-        say("\n".join(["", "lineage", *lines]))
+        show("\n".join(["", "lineage", *lines]))
     return Exit.OK
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from tui_trainer.headless import words
 from tui_trainer.headless.words import age, one_line, size
 from tui_trainer.runs.events import as_number
 
-__all__ = ["age", "aligned", "duration", "number", "one_line", "say", "size"]
+__all__ = ["age", "aligned", "duration", "number", "one_line", "show", "size"]
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Sequence[int] = ()) -> str:
@@ -39,9 +39,9 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Seq
     return "\n".join(lines)
 
 
-def say(text: str, file: TextIO | None = None) -> None:
+def show(text: str) -> None:
     """Print what may come from a stranger's files: nothing in it can move the cursor or set a colour."""
-    print(words.clean(text), file=file)
+    print(words.clean(text))
 
 
 def number(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,14 @@ from tui_trainer.cli.options import (
     hparam_valued,
     version_text,
 )
-from tui_trainer.cli.tables import aligned, number, say
+from tui_trainer.cli.streams import say
+from tui_trainer.cli.tables import aligned, number
 from tui_trainer.cli.words import Words, refuse_unknown, sort_words
 from tui_trainer.config.fields import FieldSpec
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset, find_preset, read_preset
 from tui_trainer.config.resolve import resolve
+from tui_trainer.engine.deadline import end_time
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.runs.claim import refuse_taken
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
@@ -37,9 +39,10 @@ from tui_trainer.tasks.registry import BUILT_IN, looks_like_task
 if TYPE_CHECKING:
     from tui_trainer.cli.launcher import Report
     from tui_trainer.cli.resume import Origin
+    from tui_trainer.engine.closing import Result
     from tui_trainer.engine.initial import InitialWeights
     from tui_trainer.engine.interrupt import StopRequest
-    from tui_trainer.engine.launch import Result, Watch
+    from tui_trainer.engine.launch import Watch
     from tui_trainer.engine.resuming import ResumePoint
 
 
@@ -98,6 +101,7 @@ class Plan:
         resume: where training goes on, in the run itself or in a new one.
         weights: what the model of a new run starts from.
         nothing_to_do: why there is nothing to train; None where there is.
+        end: unix seconds by which it must have saved and left.
     """
 
     task: Task
@@ -110,6 +114,7 @@ class Plan:
     resume: ResumePoint | None = None
     weights: InitialWeights | None = None
     nothing_to_do: str | None = None
+    end: float | None = None
 
     def run(self, *, watch: Watch | None = None, stop: StopRequest | None = None) -> Result:
         """Train in the calling thread.
@@ -137,6 +142,8 @@ class Plan:
             stop=stop,
             watch=watch,
             on_end=self.options.get("on_end"),
+            end=self.end,
+            owns_process=True,
         )
 
 
@@ -167,7 +174,8 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     if options["find_batch_size"]:
         refuse_search(options, flags)
     hparams, origin = resolved.hparams, order.origin
-    planned = Plan(task, hparams, order, options, command, tuple(resolved.warnings))
+    end = None if options["check"] else end_time(options["end_time"], os.environ)
+    planned = Plan(task, hparams, order, options, command, tuple(resolved.warnings), end=end)
     if order.run_dir is not None and (origin is None or origin.kind != "resume") and not options["check"]:
         refuse_taken(RunLayout(order.run_dir))
     if origin is None:
@@ -231,7 +239,7 @@ def _train_here(argv: Sequence[str]) -> int:
     if options["check"]:
         return _check(planned)
     if planned.nothing_to_do is not None:
-        say(planned.nothing_to_do, sys.stderr)
+        say(planned.nothing_to_do)
         return Exit.OK
     from tui_trainer.engine.interrupt import StopRequest
     from tui_trainer.headless import choose_mode, watch
@@ -240,17 +248,17 @@ def _train_here(argv: Sequence[str]) -> int:
         from tui_trainer.ui.terminal import why_unusable
 
         why = why_unusable(os.environ, sys.stdin, sys.stderr)
-        print(f"no usable terminal ({why}): training here, as with --no-ui", file=sys.stderr)
+        say(f"no usable terminal ({why}): training here, as with --no-ui")
     if options["find_batch_size"]:
         with _explaining():
             hparams, _ = search(planned.task, planned.hparams, quiet=options["quiet"])
         planned = replace(planned, hparams=hparams)
     result = planned.run(
         watch=watch(choose_mode(options["json"], options["quiet"], sys.stdout)),
-        stop=StopRequest(announce=_say),
+        stop=StopRequest(announce=say),
     )
     if result.status == "stopped" and not result.run_dir.exists():
-        print("stopped before the first step: nothing was trained, nothing is kept", file=sys.stderr)
+        say("stopped before the first step: nothing was trained, nothing is kept")
     return result.exit_code
 
 
@@ -345,12 +353,6 @@ def _order(argv: Sequence[str], needs_task: bool = True) -> Order:
     return Order(typed, preset, origin, runs_dir, run_dir)
 
 
-def _say(text: str) -> None:
-    """Tell what a signal leads to. Runs inside its handler, maybe in the middle of another print."""
-    with suppress(RuntimeError, OSError):
-        print(text, file=sys.stderr, flush=True)
-
-
 @contextmanager
 def _explaining() -> Iterator[None]:
     """Turn whatever is raised into an error that a person can act on."""
@@ -370,11 +372,9 @@ def _check(planned: Plan) -> int:
 
         if options["find_batch_size"]:
             hparams, found = search(planned.task, hparams, quiet=options["json"])
-        report = check(
-            planned.task, hparams, lambda name: print(f"{name} …", file=sys.stderr), planned.weights
-        )
+        report = check(planned.task, hparams, lambda name: say(f"{name} …"), planned.weights)
     for alert in report["alerts"]:
-        print(f"warning: {alert['title']}: {alert['message']}", file=sys.stderr)
+        say(f"warning: {alert['title']}: {alert['message']}")
     if found is not None:
         report["batch_size_search"] = found.facts()
     if options["json"]:

@@ -27,7 +27,8 @@ Entry = dict[str, Any]
 
 _EXTRA_STATE = "_extra_state"
 """How torch ends the name of what a module saves beside its tensors."""
-_STATE_DICT = "save the model's state_dict() and nothing else: torch.save(model.state_dict(), path)"
+_WANTED = "a state_dict is wanted: torch.save(model.state_dict(), PATH)"
+_FITS = "use the hparams and the task file that it was trained with"
 
 
 class _Hashing:
@@ -265,24 +266,21 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         FileError: missing, corrupt, or holding anything but tensors by name (and modules' extra state).
     """
     state: dict[str, Tensor] = archive.load(path)
-    if not isinstance(state, dict):
-        raise FileError("not a state_dict", f"{path} holds a {type(state).__name__}", _STATE_DICT)
-    strange = [str(key) for key, value in state.items() if not _is_entry(key, value)]
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise FileError("not a checkpoint", f"{path} holds something else than tensors by name", _WANTED)
+    strange = [k for k, v in state.items() if not isinstance(v, Tensor) and not k.endswith(_EXTRA_STATE)]
     if strange:
-        message = f"{path} holds {_some(strange)}, which are no tensors by name"
-        raise FileError("not a state_dict", message, _STATE_DICT)
+        listed = ", ".join(strange[:4]) + (f" and {len(strange) - 4} more" if len(strange) > 4 else "")
+        message = f"{path} holds something else than tensors by name: {listed}"
+        raise FileError("not a checkpoint", message, _WANTED)
     return state
-
-
-def _is_entry(key: Any, value: Any) -> bool:
-    return isinstance(key, str) and (isinstance(value, Tensor) or key.endswith(_EXTRA_STATE))
 
 
 def load_into(
     model: torch.nn.Module,
     weights: Mapping[str, Tensor],
     path: Path,
-    hint: str = "resume with the hparams and the task file it was trained with",
+    hint: str = _FITS,
 ) -> None:
     """Load weights into a model whose tensors must agree by name and shape.
 
@@ -325,7 +323,3 @@ def _is_description(tensor: Any) -> bool:
         and tensor.dim() == 1
         and bytes(tensor[:1].tolist() + tensor[-1:].tolist()) in (b"[]", b"{}")
     )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

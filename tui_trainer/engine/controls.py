@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
+from tui_trainer.engine.clock import TrainingClock
 from tui_trainer.engine.inbox import POLL_S, Inbox, by_request
-from tui_trainer.engine.interrupt import StopNow, StopRequest
-from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.engine.interrupt import TIME_LIMIT, StopNow, StopRequest
+from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.files import os_failure
 from tui_trainer.runs.checkpoints import read_index, remove_entries, set_pinned
 from tui_trainer.runs.control import Request
@@ -17,33 +15,6 @@ from tui_trainer.runs.writer import RunWriter
 
 _ANYWHERE = ("pause", "unpause", "stop")
 """Actions that are carried out between two batches of an evaluation, too."""
-
-
-class TrainingClock:
-    """Seconds that only ever grow, and stand still while the run is paused.
-
-    Args:
-        clock: the clock behind it.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._lost = 0.0
-        self._stands: float | None = None
-
-    def __call__(self) -> float:
-        return self._stands if self._stands is not None else self._clock() - self._lost
-
-    @contextmanager
-    def standing(self) -> Iterator[None]:
-        """While inside, no time passes."""
-        begin = self._clock()
-        self._stands = begin - self._lost
-        try:
-            yield
-        finally:
-            self._lost += self._clock() - begin
-            self._stands = None
 
 
 class Controlled(Protocol):
@@ -102,10 +73,17 @@ class Controls:
 
         Raises:
             StopNow: the run is over.
+            UsageError: the time that it was given is.
         """
-        if self._stop.reason is not None and not self._stop.saves:
-            self.settle(step)
-            raise StopNow(self._stop.reason)
+        reason = self._stop.reason
+        if reason is None or self._stop.saves:
+            return
+        self.settle(step)
+        if reason.startswith(TIME_LIMIT):
+            raise UsageError(
+                "no time to train", f"{reason} comes before the first step", "give the job more time"
+            )
+        raise StopNow(reason)
 
     def settle(self, step: int) -> None:
         """The run is stopping: record the requests to stop that came since the last step boundary."""

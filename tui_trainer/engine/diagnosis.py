@@ -116,7 +116,7 @@ def _repeat(
 ) -> Iterator[Window]:
     """The steps from a state on, across epochs. The caller trains on each."""
     # A copy: an optimizer goes on with the very tensors that it is given.
-    ready.load_state_dict(checkpoint.plain(start.state), start.weights, start.path)
+    ready.load_state_dict(checkpoint.plain(start.state), start.weights, start.path, start.path)
     ready.model.train()
     progress = start.state["progress"]
     epoch, batch, step = int(progress["epoch"]), int(progress["batch"]), int(progress["step"])

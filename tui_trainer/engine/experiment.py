@@ -68,6 +68,7 @@ class Experiment:
         latest: the latest value of each metric.
         best: {metric, value, epoch} of the best evaluation; None before the first.
         seconds: time spent, including earlier processes of this run; set at the end.
+        slowest_step: seconds of the slowest step of this process.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Experiment:
         self.latest: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
+        self.slowest_step = 0.0
+        self._slowest_evaluation = 0.0
         self._clock = controls.clock
         self._requests = controls.inbox.requests
         self._began = self._clock()
@@ -229,7 +232,8 @@ class Experiment:
         self._meter.step = progress.step + 1
         self._epoch_began, self._samples_before = self._clock(), progress.samples
         self._left_early = False
-        self._batches = Waiting(ready.splits.train.epoch(progress.epoch, progress.batch), progress.samples)
+        batches = ready.splits.train.epoch(progress.epoch, progress.batch)
+        self._batches = Waiting(batches, progress.samples, self._clock)
         self.writer.event("epoch_start", epoch=progress.epoch + 1, step=progress.step)
         self._rows.begin(progress.samples)
         if progress.evaluation_due:
@@ -267,6 +271,7 @@ class Experiment:
         progress.lr = float(self._ready.optimizer.param_groups[0]["lr"])
         self._ready.schedule.after_step()
         self._rows.step(self._place, self._batches.samples, self._batches.seconds)
+        self.slowest_step = self._rows.slowest
         known = self._ready.splits.train.batches
         if progress.batch == known or (known is None and self._batches.at_end()):
             # What is due here is done at the epoch's end.
@@ -335,11 +340,19 @@ class Experiment:
             return Ending("stopped", self.stop.reason)
         if hparams.max_steps is not None and progress.step >= hparams.max_steps:
             return Ending("finished", f"max_steps {hparams.max_steps} reached")
-        if hparams.max_minutes is not None and self._seconds() >= 60.0 * hparams.max_minutes:
+        if hparams.max_minutes is not None and self._after_closing() >= 60.0 * hparams.max_minutes:
             return Ending("finished", f"max_minutes {hparams.max_minutes:g} reached")
         if self.controls.stop_reason is not None and progress.batch == 0:
             return Ending("stopped", self.controls.stop_reason)
         return None
+
+    def closing_s(self) -> float:
+        """Seconds that the step under way and a save after it may take. Any thread may ask."""
+        return 2.0 * (self.slowest_step + self._saver.slowest)
+
+    def _after_closing(self) -> float:
+        """Seconds of training by the time that the run is measured and saved, if it ends here."""
+        return self._seconds() + self.closing_s() + self._slowest_evaluation
 
     def _due(self, every: Every, last: float) -> bool:
         """Whether something that comes every so many steps or minutes is due at this step boundary."""
@@ -417,9 +430,11 @@ class Experiment:
                 self.controls.attend(self, evaluating=True)
             return self.stop.reason is None
 
+        begin = self._clock()
         metrics = evaluate(self._ready, self._eval_meter, goes_on)
         if metrics is not None:
             self._last_evaluation = self._clock()
+            self._slowest_evaluation = max(self._slowest_evaluation, self._last_evaluation - begin)
         return metrics
 
     def _evaluate_midway(self) -> None:
@@ -558,19 +573,12 @@ class Experiment:
         state = checkpoint.load_trainer_state(state_path)
         restated: dict[str, Any] = {}
         resume = self._resume
-        # What this process saved has its hparams.
-        if (
-            resume is not None
-            and resume.entry is not None
-            and (layout, tag)
-            == (
-                resume.layout,
-                resume.entry["tag"],
-            )
-        ):
-            restated = resume.restated(self.hparams)
+        if resume is not None and resume.entry is not None and layout == resume.layout:
+            # What this process saved has its hparams.
+            restated = resume.restated(self.hparams) if resume.entry["tag"] == tag else {}
         with restoring(state_path):
-            self._ready.load_state_dict(state, checkpoint.load_weights(path), path, restated)
+            weights = checkpoint.load_weights(path)
+            self._ready.load_state_dict(state, weights, path, state_path, restated)
             if state["meter"] is not None:
                 self._meter.load_state_dict(state["meter"])
         self.best = self._ready.monitor.best()
@@ -652,7 +660,7 @@ class Experiment:
             self._alert("warning", title, message)
 
         watch = LossWatch(alert, skips=self.hparams.on_nonfinite == "skip")
-        return RowLogger(self.writer, self._meter, self.hparams.log_rate, watch)
+        return RowLogger(self.writer, self._meter, self.hparams.log_rate, watch, self._clock)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -20,24 +20,32 @@ class Inbox:
     """Polls the control folder beside the loop, which only looks at `requests`.
 
     A wish to stop at once reaches the `StopRequest` from here, so that an evaluation or a phase before the
-    first step notices it too.
+    first step notices it too; a wish for a save that was left there becomes a request.
 
     Args:
         layout: the run's paths.
         stop: told of a wish to stop at once.
         report: told about a file that was no request, in a sentence.
+        on_look: called at every look, several times a second.
 
     Attributes:
         requests: what the loop has not carried out yet, oldest first.
         arrived: set when there may be something new in `requests`, or a stop.
     """
 
-    def __init__(self, layout: RunLayout, stop: StopRequest, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        layout: RunLayout,
+        stop: StopRequest,
+        report: Callable[[str], None],
+        on_look: Callable[[], None] = lambda: None,
+    ) -> None:
         self.requests: deque[Request] = deque()
         self.arrived = threading.Event()
         self._layout = layout
         self._stop = stop
         self._report = report
+        self._on_look = on_look
         self._reported: set[str] = set()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control-inbox", daemon=True)
@@ -53,18 +61,26 @@ class Inbox:
             self._thread.join(timeout=2.0)
 
     def _run(self) -> None:
-        wait = POLL_S
-        while not self._done.wait(wait):
+        resting = 0
+        while not self._done.wait(POLL_S):
+            self._on_look()
+            while self._stop.saves_asked:
+                self._hear(control.new_request("save", None, self._stop.saves_asked.popleft()))
+            if resting:
+                resting -= 1
+                continue
             try:
                 for request in control.take(self._layout, self._refuse):
-                    self.requests.append(request)
-                    if (request.action, request.value) == ("stop", "now"):
-                        self._stop.request(by_request(request))
-                    self.arrived.set()
-                wait = POLL_S
+                    self._hear(request)
             except Exception:
                 # The folder is gone or can't be read: training is worth more than being told about it.
-                wait = BACKOFF_S
+                resting = round(BACKOFF_S / POLL_S)
+
+    def _hear(self, request: Request) -> None:
+        self.requests.append(request)
+        if (request.action, request.value) == ("stop", "now"):
+            self._stop.request(by_request(request))
+        self.arrived.set()
 
     def _refuse(self, name: str, why: str) -> None:
         if name not in self._reported and len(self._reported) < _REPORTS:

@@ -9,63 +9,33 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.problems import HparamsError, validate
-from tui_trainer.engine.controls import Controls, TrainingClock
+from tui_trainer.engine.children import end_workers_left
+from tui_trainer.engine.clock import TrainingClock
+from tui_trainer.engine.closing import Closing, Result
+from tui_trainer.engine.controls import Controls
+from tui_trainer.engine.deadline import Deadline
 from tui_trainer.engine.failure import explain
 from tui_trainer.engine.identity import identity, keep_task_source
 from tui_trainer.engine.inbox import Inbox
 from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
-from tui_trainer.engine.on_end import run_on_end
 from tui_trainer.engine.resuming import ResumePoint, notices, open_resumed
+from tui_trainer.engine.watchdog import watched
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
-    from tui_trainer.engine.experiment import Experiment
     from tui_trainer.engine.system import SystemSampler
     from tui_trainer.tasks.base import Task
 
 Watch = Callable[[Path, RunWriter], AbstractContextManager[Any]]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended.
-
-    Attributes:
-        run_id: the run's id.
-        run_dir: its directory.
-        status: finished or stopped.
-        epochs: finished epochs.
-        steps: optimizer steps done.
-        metrics: the latest value of each metric.
-        best: {metric, value, epoch} of the best evaluation; None without one.
-        reason: why it ended.
-    """
-
-    run_id: str
-    run_dir: Path
-    status: str
-    epochs: int
-    steps: int
-    metrics: dict[str, float] = field(default_factory=dict)
-    best: dict[str, Any] | None = None
-    reason: str = ""
-
-    @property
-    def exit_code(self) -> Exit:
-        """The exit code of a command that ran it."""
-        if self.status != "stopped":
-            return Exit.OK
-        return Exit.SIGTERM if self.reason.startswith("SIGTERM") else Exit.SIGINT
 
 
 def train(
@@ -137,6 +107,8 @@ def launch(
     watch: Watch | None = None,
     stop: StopRequest | None = None,
     on_end: str | None = None,
+    end: float | None = None,
+    owns_process: bool = False,
 ) -> Result:
     """Run a task in this thread, from the creation of its run directory to the end of its record.
 
@@ -153,6 +125,9 @@ def launch(
             record is complete and before a failed start is cleared away.
         stop: polled at step boundaries; signals ask through it too.
         on_end: a shell command that is run when the record is closed, however the run ended.
+        end: unix seconds by which the run must have saved and left.
+        owns_process: nothing else goes on in this process: what is left of its loader processes is ended with
+            the run, and the process itself if this is its main thread and does not listen to signals.
 
     Raises:
         TrainerError: what went wrong. A start that failed before its first step leaves no run directory
@@ -162,15 +137,19 @@ def launch(
     stop = stop or StopRequest()
     if resume is not None:
         weights = resume.weights
-    writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume or weights)
-    show = watch(writer.layout.root, writer) if watch is not None else nullcontext()
-    with show, stop_on_signals(stop):
-        outcome = _train(task, hparams, writer, stop, resume, weights)
-    if on_end:
-        run_on_end(on_end, writer.layout, _ended(writer, task, outcome))
-    resumed = resume is not None and resume.entry is not None and not resume.forks
-    trained = stop.saves or resumed
-    log = None if trained or run_dir is not None else _discard(writer, outcome)
+    lasts = run_dir is not None or (resume is not None and resume.entry is not None and not resume.forks)
+    # Until the record is made a stop only leaves its wish.
+    stop.shielded = True
+    with ExitStack() as showing, watched(stop) if owns_process else nullcontext(), stop_on_signals(stop):
+        writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume or weights)
+        closing = Closing(writer, stop, task.name, showing, on_end, lasts)
+        stop.abandon = closing.abandon
+        if watch is not None:
+            showing.enter_context(watch(writer.layout.root, writer))
+        outcome = _train(task, hparams, writer, stop, resume, weights, closing, end)
+    if owns_process:
+        end_workers_left()
+    log = closing.finish(outcome)
     if isinstance(outcome, Result):
         return outcome
     if log is None and outcome.__cause__ is not None:
@@ -233,73 +212,71 @@ def _train(
     stop: StopRequest,
     resume: ResumePoint | None,
     weights: InitialWeights | None,
+    closing: Closing,
+    end: float | None,
 ) -> Result | TrainerError:
     """Run the experiment and close its record, however it ends."""
     sampler: SystemSampler | None = None
-    experiment: Experiment | None = None
     error: TrainerError | None = None
 
     def report(text: str) -> None:
         writer.event("alert", level="warning", title="request not understood", message=text)
 
-    inbox = Inbox(writer.layout, stop, report)
-    controls = Controls(writer, stop, inbox, TrainingClock())
+    clock = TrainingClock()
+    deadline = Deadline(end) if end is not None else None
+
+    def look() -> None:
+        clock.beat()
+        if deadline is not None:
+            deadline.check(stop)
+
+    inbox = Inbox(writer.layout, stop, report, look)
+    controls = Controls(writer, stop, inbox, clock)
     try:
-        inbox.start()
-        # Imports belong inside: a signal may come in the middle of one.
-        from tui_trainer.engine.system import SystemSampler
+        try:
+            stop.shielded = False
+            controls.check_start()
+            inbox.start()
+            # Imports belong inside: a signal may come in the middle of one.
+            from tui_trainer.engine.system import SystemSampler
 
-        sampler = SystemSampler(writer)
-        sampler.start()
-        for notice in notices(task, hparams, resume):
-            writer.event("alert", **notice)
-        begin = time.perf_counter()
-        writer.event("phase", name="importing torch")
-        from tui_trainer.engine.experiment import Experiment
+            sampler = SystemSampler(writer)
+            sampler.start()
+            for notice in notices(task, hparams, resume):
+                writer.event("alert", **notice)
+            begin = time.perf_counter()
+            writer.event("phase", name="importing torch")
+            from tui_trainer.engine.experiment import Experiment
 
-        writer.event("phase", name="importing torch", seconds=time.perf_counter() - begin)
-        experiment = Experiment(
-            task, hparams, writer, stop, controls, resume, weights, on_device=sampler.watch_device
-        )
-        controls.check_start(experiment.step)
-        ending = experiment.run()
-        stop.leaving = True
+            writer.event("phase", name="importing torch", seconds=time.perf_counter() - begin)
+            experiment = Experiment(
+                task, hparams, writer, stop, controls, resume, weights, on_device=sampler.watch_device
+            )
+            closing.experiment = experiment
+            if deadline is not None:
+                deadline.closing_s = experiment.closing_s
+            controls.check_start(experiment.step)
+            ending = experiment.run()
+        finally:
+            # From here on a signal interrupts nothing.
+            stop.leaving = True
+            closing.claim()
         status, reason = ending.status, ending.reason
     except (StopNow, KeyboardInterrupt) as interrupt:
-        status, reason = "stopped", getattr(interrupt, "reason", "SIGINT")
-    except (Exception, SystemExit) as cause:
+        status, reason = "stopped", stop.last_words or getattr(interrupt, "reason", "SIGINT")
+    except BaseException as cause:
         error = explain(cause)
         if error is not cause:
             error.__cause__ = cause
         status, reason = "failed", str(error)
         said = {"title": error.title, "message": error.message, "hint": error.hint}
         writer.event("alert", level="error", fatal=True, **said)
-    finally:
-        stop.leaving = True
-        # Nothing may follow `run_end`.
-        inbox.stop()
-        if sampler is not None:
-            sampler.stop()
-    result = Result(writer.run_id, writer.layout.root, status, 0, 0, reason=reason)
-    if experiment is not None:
-        epochs, steps = experiment.progress.epoch, experiment.progress.step
-        result = replace(result, epochs=epochs, steps=steps, metrics=experiment.latest, best=experiment.best)
-    # A start that failed says nothing about the time that training took before.
-    spent = {"elapsed": experiment.seconds} if experiment is not None and experiment.seconds else {}
-    facts = {"epochs": result.epochs, "steps": result.steps, "best": result.best, "metrics": result.metrics}
-    writer.event("run_end", status=status, reason=reason, **facts, **spent)
-    writer.sync()
-    writer.close(status=status, reason=reason)
+    # Nothing may follow `run_end`.
+    inbox.stop()
+    if sampler is not None:
+        sampler.stop()
+    result = closing.record(status, reason)
     return error if error is not None else result
-
-
-def _ended(writer: RunWriter, task: Task, outcome: Result | TrainerError) -> dict[str, str]:
-    """What a command that runs after the end is told, by name."""
-    status, reason = (
-        (outcome.status, outcome.reason) if isinstance(outcome, Result) else ("failed", str(outcome))
-    )
-    named = {"RUN_ID": writer.run_id, "TASK": task.name, "STATUS": status, "REASON": reason}
-    return {**named, "EXIT_CODE": str(int(outcome.exit_code))}
 
 
 def _keep_traceback(path: Path, error: BaseException) -> Path | None:
@@ -308,15 +285,3 @@ def _keep_traceback(path: Path, error: BaseException) -> Path | None:
         file.write("".join(traceback.format_exception(error)))
         return path
     return None
-
-
-def _discard(writer: RunWriter, outcome: Result | TrainerError) -> Path | None:
-    """Clear away a start that never trained. Returns where its log went."""
-    from platformdirs import user_log_path
-
-    text = "stopped before the first step"
-    if isinstance(outcome, TrainerError):
-        cause = outcome.__cause__ or outcome
-        text = f"{outcome.lines()}\n\n{''.join(traceback.format_exception(cause))}"
-    log = writer.discard(user_log_path("tui-trainer", appauthor=False), text)
-    return log if isinstance(outcome, TrainerError) else None

@@ -23,6 +23,9 @@ from tui_trainer.engine.batches import to_device
 from tui_trainer.engine.sampler import BatchIndices, BatchPlan, PlanSampler
 from tui_trainer.engine.workers import LoaderBatches, end_processes, surviving
 
+_WORKER_S = 1.0
+"""How long a loader process may take to end."""
+
 
 class Loader(Protocol):
     """A split as the loop sees it.
@@ -105,9 +108,10 @@ def _shielded_worker(number: int, inner: Callable[[int], Any] | None = None) -> 
     """Starts a loader process that outlives a signal to the whole process group.
 
     Ctrl-C, a time limit or a batch system signal every process; the trainer must still get its batches up to
-    a step boundary, and ends its loader processes itself. A lost terminal ends neither.
+    a step boundary, and ends its loader processes itself. A lost terminal or a wish for a checkpoint ends
+    neither.
     """
-    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(signal_number, signal.SIG_IGN)
     if inner is not None:
         inner(number)
@@ -118,12 +122,6 @@ def shield_workers(loader: DataLoader[Any]) -> None:
     inner = loader.worker_init_fn
     if getattr(inner, "func", None) is not _shielded_worker:
         loader.worker_init_fn = functools.partial(_shielded_worker, inner=inner)
-
-
-def end_workers(loader: DataLoader[Any]) -> None:
-    """End the processes of a loader that keeps them between epochs."""
-    end_processes(getattr(loader, "_iterator", None))
-    loader._iterator = None
 
 
 class DatasetLoader:
@@ -174,7 +172,8 @@ class DatasetLoader:
             yield to_device(batch, self._device)
 
     def close(self) -> None:
-        end_workers(self._loader)
+        end_processes(self._loader._iterator)
+        self._loader._iterator = None
 
 
 class ForeignLoader:
@@ -198,6 +197,7 @@ class ForeignLoader:
             shield_workers(batches)
         self.plan: BatchPlan | None = None
         self._iterable = batches
+        self._batches: Any = ()
         self._seed = seed
         self._device = device
         self._limit = limit
@@ -226,7 +226,9 @@ class ForeignLoader:
                 part.set_epoch(epoch)
         with stream:
             loader = self._iterable
-            batches = LoaderBatches(loader) if isinstance(loader, DataLoader) else iter(loader)
+            self._batches = batches = (
+                LoaderBatches(loader) if isinstance(loader, DataLoader) else iter(loader)
+            )
         number = 0
         while not self._limit or number < self._limit:
             with stream:
@@ -239,9 +241,10 @@ class ForeignLoader:
                 yield batch
 
     def close(self) -> None:
+        end_processes(self._batches)
         if isinstance(self._iterable, DataLoader):
-            end_workers(self._iterable)
-        self._iterable = ()
+            self._iterable._iterator = None
+        self._iterable = self._batches = ()
 
 
 def _drawing_parts(loader: Any) -> list[Any]:

@@ -237,8 +237,10 @@ class Schedule:
         elif saved is not None:
             lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in saved else {}
             given = _OF_A_PLATEAU if isinstance(self._scheduler, ReduceLROnPlateau) else _OF_STEPS
-            # What is kept becomes attributes, which must not take the place of methods.
-            kept = {key: value for key, value in saved.items() if key not in given and self._takes(key)}
+            given |= {"optimizer"}
+            kind = type(self._scheduler)
+            # What is kept becomes an attribute, and must not take a method's place.
+            kept = {k: v for k, v in saved.items() if k not in given and not callable(getattr(kind, k, None))}
             self._scheduler.load_state_dict({**kept, **lambdas})
         elif isinstance(self._scheduler, LambdaLR) and "warmup" in before:
             # So far the rate was constant.
@@ -254,9 +256,6 @@ class Schedule:
         if "lr" in before:
             self._scale(lr)
             self._set_to = None
-
-    def _takes(self, key: str) -> bool:
-        return key != "optimizer" and not callable(getattr(type(self._scheduler), key, None))
 
     def start_over(self) -> None:
         """Compare with no earlier evaluation: those measured something else."""

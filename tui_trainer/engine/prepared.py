@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tui_trainer.engine import checkpoint, rng
+from tui_trainer.engine import checkpoint, rng, trainer_state
 from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
 from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.optim import Schedule, adopt_options
-from tui_trainer.engine.trainer_state import check_optimizer, check_schedule
 from tui_trainer.engine.update import Forward, Updater
 
 
@@ -89,6 +88,7 @@ class Prepared:
         state: dict[str, Any],
         weights: dict[str, Tensor],
         path: Path,
+        state_path: Path,
         before: Mapping[str, Any] | None = None,
     ) -> None:
         """Go on from a checkpoint.
@@ -97,12 +97,12 @@ class Prepared:
             state: what `state_dict` returned, and the `progress` at which it did.
             weights: the evaluated weights that were saved beside it.
             path: their file, for messages.
+            state_path: that of the state.
             before: the hparams that count anew, with the values that the checkpoint was trained with; of all
                 others the checkpoint says what holds.
 
         Raises:
-            FileError: the weights don't fit the model.
-            Unfit: the optimizer's or the schedule's state does not fit this one.
+            FileError: it does not fit.
         """
         averaged = self.updater.averaged
         if averaged is not None and state["averaged"] is not None:
@@ -112,10 +112,10 @@ class Prepared:
         checkpoint.load_into(self.model, weights, path)
         before = before or {}
         built = [dict(group) for group in self.optimizer.param_groups]
-        check_optimizer(self.optimizer, state["optimizer"])
-        check_schedule(self.schedule.state_dict(), state["schedule"])
+        trainer_state.check_optimizer(self.optimizer, state["optimizer"], state_path)
         self.optimizer.load_state_dict(state["optimizer"])
         adopt_options(self.optimizer, built, before)
+        trainer_state.check_schedule(self.schedule.state_dict(), state["schedule"], state_path)
         self.schedule.load_state_dict(state["schedule"], state["progress"]["step"], before)
         if self.scaler is not None and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])

@@ -20,7 +20,11 @@ class RowLogger:
         meter: of the training split.
         rate: rows a second; 0 for a row at every step.
         watch: looks at each row.
-        clock: seconds that only ever grow.
+        clock: the run's.
+
+    Attributes:
+        slowest: seconds of the slowest step so far, or a window more. The first one does not count: it
+            compiles, and fills caches.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class RowLogger:
         self._watch = watch
         self._interval = 1.0 / rate if rate else 0.0
         self._clock = clock
+        self.slowest = 0.0
+        self._warm = False
         self._held: dict[str, float] | None = None
         self._begin = clock()
         self._samples = 0
@@ -62,6 +68,9 @@ class RowLogger:
         elapsed = now - self._begin
         if elapsed >= self._interval:
             self._hold(place(), elapsed, samples, waited)
+            if self._warm and elapsed > self.slowest:
+                self.slowest = elapsed
+            self._warm = True
             self._begin, self._samples, self._waited = now, samples, waited
 
     def flush(self, place: Callable[[], dict[str, float]], samples: int, waited: float) -> None:

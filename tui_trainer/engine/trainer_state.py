@@ -33,10 +33,6 @@ _SCALARS = ("step", "eta", "mu", "mu_product", "lr")
 _HINT = "go on from another checkpoint: --fork RUN@N"
 
 
-class Unfit(ValueError):
-    """A saved state that is none of what it is to be set to. `restoring` says in which file it stands."""
-
-
 class _Part(BaseModel):
     """Keys that it does not name are let through: a later version adds some, tasks bring their own."""
 
@@ -142,23 +138,24 @@ def load_trainer_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def check_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+def check_optimizer(optimizer: Optimizer, state: dict[str, Any], path: Path) -> None:
     """Compare an optimizer's saved state with the parameters that it is about: torch does not.
 
     Args:
         optimizer: as it was built.
         state: as it was saved.
+        path: the file, for messages.
 
     Raises:
-        Unfit: names what does not fit.
+        FileError: names what does not fit.
     """
     groups, found = optimizer.state_dict()["param_groups"], state["param_groups"]
     if len(groups) != len(found):
-        raise Unfit(f"optimizer: {len(found)} parameter groups, not {len(groups)}")
+        raise _unfit(path, f"optimizer: {len(found)} parameter groups, not {len(groups)}")
     for group, saved in zip(groups, found, strict=True):
         for name, value in group.items():
             if not _alike(value, saved.get(name, value)):
-                raise Unfit(f"optimizer: {name} is {_kind(saved[name])}, not {_kind(value)}")
+                raise _unfit(path, f"optimizer: {name} is {_kind(saved[name])}, not {_kind(value)}")
     kind = type(optimizer)
     if not kind.__module__.startswith("torch.optim.") or kind.__name__ in _OTHER_SHAPES:
         return
@@ -172,20 +169,21 @@ def check_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
                 fits = value is None
             if not fits:
                 shape = tuple(parameter.shape)
-                raise Unfit(f"optimizer: {name} is {_kind(value)}, the parameter has shape {shape}")
+                raise _unfit(path, f"optimizer: {name} is {_kind(value)}, the parameter has shape {shape}")
 
 
-def check_schedule(fresh: dict[str, Any], saved: dict[str, Any]) -> None:
+def check_schedule(fresh: dict[str, Any], saved: dict[str, Any], path: Path) -> None:
     """Compare a schedule's saved state with that of one that was just built.
 
     Raises:
-        Unfit: what is a number in the one is none in the other.
+        FileError: what is a number in the one is none in the other.
     """
-    inner = (fresh.get("scheduler") or {}, saved.get("scheduler") or {})
-    for state, other in ((fresh, saved), inner):
+    if fresh.get("scheduler") is not None and "scheduler" not in saved:
+        raise _unfit(path, "schedule: scheduler is missing")
+    for state, other in ((fresh, saved), (fresh.get("scheduler") or {}, saved.get("scheduler") or {})):
         for name, value in state.items():
             if _is_number(value) and not _alike(value, other.get(name)):
-                raise Unfit(f"schedule: {name} is {_kind(other[name])}, not {_kind(value)}")
+                raise _unfit(path, f"schedule: {name} is {_kind(other[name])}, not {_kind(value)}")
 
 
 @contextmanager
@@ -195,8 +193,6 @@ def restoring(path: Path) -> Iterator[None]:
         yield
     except TrainerError:
         raise
-    except Unfit as error:
-        raise _unfit(path, str(error)) from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise

@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -28,6 +28,8 @@ _HINT = (
 )
 _DYING_S = 1.0
 """Time for a process to be gone once its connections are."""
+_ENDING_S = 1.0
+"""Time for a process to end when it is asked to."""
 
 _DIED = re.compile(r"DataLoader worker \(pid.*?\) (is killed by signal|exited unexpectedly)")
 
@@ -40,13 +42,16 @@ class LoaderBatches:
     """An iterator over a DataLoader that raises `WorkerDied` where a batch is asked for, and nowhere else.
 
     Raised once all processes of the loader have been ended, so that iterating over it anew starts new ones.
+
+    Attributes:
+        iterator: the loader's own.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
         with _no_child_handler():
-            self._batches = iter(loader)
-        self._workers = getattr(self._batches, "_workers", ())
+            self.iterator = iter(loader)
+        self._workers = getattr(self.iterator, "_workers", ())
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -56,7 +61,7 @@ class LoaderBatches:
             # Without this look the loader would wait for seconds before it looks itself.
             raise self._death()
         try:
-            return next(self._batches)
+            return next(self.iterator)
         except StopIteration:
             raise
         except Exception as error:
@@ -76,7 +81,7 @@ class LoaderBatches:
     def _death(self) -> WorkerDied:
         dead = [worker for worker in self._workers if worker.exitcode is not None]
         told = ", ".join(f"loader process {worker.pid} {_ended(worker.exitcode)}" for worker in dead)
-        end_processes(self._batches)
+        end_processes(self.iterator)
         self._loader._iterator = None
         return WorkerDied(told or "a loader process is gone")
 
@@ -91,19 +96,30 @@ def _ended(code: int) -> str:
 
 
 def end_processes(batches: Any) -> None:
-    """End the processes of a DataLoader's iterator, if it has some."""
+    """End the processes behind an iterator of a DataLoader. Nothing else is done to it, whatever it is."""
+    batches = batches.iterator if isinstance(batches, LoaderBatches) else batches
     if not hasattr(batches, "_shutdown_workers"):
         return
     workers = list(getattr(batches, "_workers", ()))
+
+    def kill() -> None:
+        for worker in workers:
+            with suppress(ValueError):
+                worker.kill()
+
     if any(worker.exitcode is not None for worker in workers):
         # One that died may hold a lock that the others wait for.
-        for worker in workers:
-            worker.kill()
-    batches._shutdown_workers()
-    for worker in workers:
-        # They ignore SIGTERM, so one that hangs would be waited for at exit, for ever.
-        if worker.is_alive():
-            worker.kill()
+        kill()
+    # torch waits 5 s for each that is busy with a sample, and then asks in a way that they ignore.
+    timer = threading.Timer(_ENDING_S, kill)
+    timer.start()
+    try:
+        # It takes a worker that was killed for a failure.
+        with suppress(RuntimeError):
+            batches._shutdown_workers()
+    finally:
+        timer.cancel()
+        kill()
 
 
 @contextmanager

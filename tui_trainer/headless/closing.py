@@ -60,7 +60,8 @@ def status_line(state: RunState, *, seconds: float | None = None, reason: bool =
     if math.isfinite(state.elapsed):
         seconds = state.elapsed
     elif seconds is None and state.started is not None and state.ended is not None:
-        seconds = state.ended - state.started
+        # The machine's clock may have been set back meanwhile.
+        seconds = max(0.0, state.ended - state.started)
     took = f" ({duration(seconds)})" if seconds is not None else ""
     why = one_line(state.reason)
     if state.step <= 0:
@@ -69,8 +70,8 @@ def status_line(state: RunState, *, seconds: float | None = None, reason: bool =
         epoch = max(state.current_epoch, state.epoch)
         where = f" {f'at epoch {epoch}, ' if epoch else 'at '}step {state.step:,}"
     if state.status == "stopped":
-        how = "stopped by SIGTERM" if why.startswith("SIGTERM") else "stopped by request"
-        text = how + where + took
+        by = next((cause for cause in ("SIGTERM", "time limit") if why.startswith(cause)), "request")
+        text = f"stopped by {by}{where}{took}"
         if _WITHOUT_SAVING in why:
             text += ", without saving: what came after the last checkpoint is lost"
     elif state.status == "failed":

@@ -28,6 +28,9 @@ class Pace:
             step: optimizer steps done.
         """
         self._step = step
+        if self._marks and now < self._marks[-1][0]:
+            # The clock was set back: what it said before can't be compared any more.
+            self._marks.clear()
         if not self._marks or now - self._marks[-1][0] >= _APART_S:
             self._marks.append((now, step))
 

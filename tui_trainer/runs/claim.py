@@ -81,8 +81,7 @@ def refuse_strange(layout: RunLayout) -> None:
         FileError: one is a link, and leads elsewhere, or a pipe or a device.
     """
     for paths, is_kind, kind in (
-        # A task's source is only read.
-        (set(record_folders(layout)) - {layout.task_source}, stat.S_ISDIR, "folder"),
+        (record_folders(layout), stat.S_ISDIR, "folder"),
         (record_files(layout), stat.S_ISREG, "plain file"),
     ):
         for path in paths:

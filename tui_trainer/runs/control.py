@@ -78,6 +78,20 @@ class Outcome:
     event: Mapping[str, Any] | None = None
 
 
+def new_request(action: str, value: Any, requested_by: str, clock: Clock = time.time) -> Request:
+    """A request with an id of its own.
+
+    Args:
+        action: one of `ACTIONS`.
+        value: as `Request.value`.
+        requested_by: who asks, for people.
+        clock: source of unix seconds.
+    """
+    now = clock()
+    name = f"{int(now * 1e9):019}-{os.getpid()}-{secrets.token_hex(4)}"
+    return Request(name, action, value, requested_by, now)
+
+
 def send(
     run: RunLayout | Path, action: str, value: Any = None, requested_by: str = "", clock: Clock = time.time
 ) -> Request:
@@ -103,14 +117,7 @@ def send(
             f"{run_id(layout)} is {summary['status']}",
             f"tui-train --resume {run_id(layout)} goes on with it",
         )
-    now = clock()
-    request = Request(
-        f"{int(now * 1e9):019}-{os.getpid()}-{secrets.token_hex(4)}",
-        action,
-        value,
-        requested_by or whoami(),
-        now,
-    )
+    request = new_request(action, value, requested_by or whoami(), clock)
     content = {key: getattr(request, key) for key in ("action", "value", "requested_by", "time")}
     try:
         layout.control.mkdir(exist_ok=True)

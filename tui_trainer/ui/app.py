@@ -432,33 +432,36 @@ class TrainerApp(App[Leaving]):
             self.exit(Leaving("quit"))
         elif choice == "detach":
             self.exit(Leaving("detach"))
-        elif choice == "kill":
+        elif choice == "kill" or not training.stop.saves:
+            # Before the first step there is nothing to save, and a phase may take long.
             self._leaving = Leaving("quit")
             self._kill(training)
         else:
             asked = "now" if choice == "stop" else "epoch_end"
-            if training.run_dir is None:
-                training.stop.request("by request")
-            elif self.request(training.run_dir, "stop", asked) is None:
+            assert training.run_dir is not None
+            if self.request(training.run_dir, "stop", asked) is None:
                 return
             self._leaving = Leaving("quit")
             raise_notice(self, "Leaving when the run has stopped and saved. Once more asks again.")
 
-    def _kill(self, training: Training) -> None:
+    def _kill(self, training: Training, who: str = "killed") -> None:
         """End the run without saving, and the process with it if the run does not listen."""
-        training.kill()
+        training.kill(who)
         self.set_timer(PATIENCE_S, lambda: self.exit(Leaving("kill")))
 
     def on_signal(self, name: str) -> None:
-        """A signal came from outside: SIGTERM, SIGINT or SIGHUP."""
+        """A signal came from outside: SIGTERM, SIGINT, SIGHUP or SIGUSR1."""
         if name == "SIGHUP":
             self.exit(Leaving("hangup"))
+        elif name == "SIGUSR1":
+            if self.live and self.training is not None:
+                self.training.stop.request_save(name)
         elif self.live and self.training is not None:
             again = self._leaving is not None and self._leaving.kind == "signal"
             self._leaving = Leaving("signal", name)
             self.training.stop.request(name)
-            if again:
-                self._kill(self.training)
+            if again or not self.training.stop.saves:
+                self._kill(self.training, name)
         else:
             self.exit(Leaving("signal", name))
 

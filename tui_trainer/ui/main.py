@@ -6,6 +6,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, cast
 
-from tui_trainer.engine.interrupt import StopRequest
-from tui_trainer.engine.launch import Result, Watch
+from tui_trainer.engine.children import end_children
+from tui_trainer.engine.closing import Result
+from tui_trainer.engine.interrupt import Echoes, StopRequest
+from tui_trainer.engine.launch import Watch
 from tui_trainer.headless import closing_text
 from tui_trainer.headless.closing import run_word
 from tui_trainer.runs.layout import RunLayout
@@ -29,6 +32,9 @@ from tui_trainer.ui.training import PlanLike, Training
 
 if TYPE_CHECKING:
     from tui_trainer.ui.app import TrainerApp
+
+_LAST_S = 0.2
+"""What a run that was killed may still take to leave, once the app has gone."""
 
 MakePlan = Callable[[list[str]], PlanLike]
 
@@ -97,7 +103,7 @@ def _see_to_its_end(
 ) -> None:
     """Wait for a run that the app left, as the way of leaving says."""
     kind = leaving.kind if leaving is not None else "detach"
-    with _stopping_on_signals(training):
+    with _stopping_on_signals(training, console):
         if kind in ("detach", "hangup"):
             # Without an answer the app itself has failed: no reason for the run to end.
             word = run_word(RunLayout(training.run_dir)) if training.run_dir is not None else "last"
@@ -109,11 +115,25 @@ def _see_to_its_end(
             console.say("stopping after this step, then saving; once more stops at once, without saving")
             training.join()
             return
+        # The app has waited for it already.
         training.kill()
-        if not training.join(PATIENCE_S):
-            console.say("killed: the run did not listen, so its process was ended")
-            console.restore()
-            os._exit(training.exit_code)
+        if not training.join(_LAST_S):
+            _end_process(training, console)
+
+
+def _end_process(training: Training, console: ConsoleRedirect) -> None:
+    """End the process of a run that does not listen, with its record closed. Returns if it has ended."""
+    code = training.abandon()
+    if code is None:
+        training.join()
+        return
+    end_children()
+    console.say("the run did not listen, so its process was ended")
+    console.restore()
+    with suppress(Exception):
+        _print_closing(training)
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _leave_terminal(console: ConsoleRedirect) -> None:
@@ -125,16 +145,30 @@ def _leave_terminal(console: ConsoleRedirect) -> None:
 
 
 @contextmanager
-def _stopping_on_signals(training: Training) -> Iterator[None]:
-    """While inside, a signal stops the run at a step boundary with a save, the second one at once."""
+def _stopping_on_signals(training: Training, console: ConsoleRedirect) -> Iterator[None]:
+    """While inside, signals mean what they mean to a run without the app.
+
+    SIGINT and SIGTERM stop it at a step boundary with a save; before the first step, and the second time, at
+    once. SIGUSR1 asks for a checkpoint.
+    """
+    echoes = Echoes()
 
     def handle(number: int, _: FrameType | None) -> None:
-        if training.stop.reason is None:
-            training.stop.request(signal.Signals(number).name)
+        if echoes.is_echo(number):
+            return
+        name = signal.Signals(number).name
+        if number == signal.SIGUSR1:
+            training.stop.request_save(name)
+        elif training.stop.reason is None and training.stop.saves:
+            training.stop.request(name)
         else:
-            training.kill()
+            training.kill(name)
+            timer = threading.Timer(PATIENCE_S, lambda: _end_process(training, console))
+            timer.daemon = True
+            timer.start()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

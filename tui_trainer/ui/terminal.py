@@ -1,6 +1,6 @@
 """The terminal itself: whether it can carry the app, its colours, what it is told, signals that come with it.
 
-Standard library only: the command line asks `why_unusable` before anything heavy is loaded.
+Light to import: the command line asks `why_unusable` before anything heavy is loaded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from contextlib import suppress
 from types import FrameType
 from typing import IO, Any, Literal, Protocol
 
+from tui_trainer.engine.interrupt import Echoes
+
 _HOPELESS = ("", "dumb", "unknown")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _COLOUR = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]+)/([0-9a-fA-F]+)/([0-9a-fA-F]+)")
 _ATTRIBUTES = re.compile(rb"\x1b\[\?[0-9;]*c")
 _LONGEST = 200
-_SAME_S = 0.5
-"""A signal that comes again this soon is the same one: sent to the group, and passed on by the launcher."""
 
 
 def why_unusable(env: Mapping[str, str], stdin: IO[Any] | None, stderr: IO[Any] | None) -> str | None:
@@ -170,7 +170,7 @@ class Listener(Protocol):
     """An app that wants to hear of signals."""
 
     def on_signal(self, name: str) -> None:
-        """SIGTERM, SIGINT or SIGHUP came from outside."""
+        """SIGTERM, SIGINT, SIGHUP or SIGUSR1 came from outside."""
 
 
 def listen_to_signals(app: Listener) -> None:
@@ -182,21 +182,22 @@ def listen_to_signals(app: Listener) -> None:
     if getattr(app, "is_headless", False):
         return
     import asyncio
+    import contextvars
 
     loop = asyncio.get_running_loop()
+    # The app's, in which its timers and dialogs work.
+    context = contextvars.copy_context()
     owner = os.getpid()
-    latest: dict[int, float] = {}
+    echoes = Echoes()
 
     def handle(number: int, _: FrameType | None) -> None:
-        now = time.monotonic()
-        if os.getpid() != owner or now - latest.get(number, -1.0) < _SAME_S:
+        if os.getpid() != owner or echoes.is_echo(number):
             return
-        latest[number] = now
         # Raised by a loop that is closed: the app is leaving, and what comes after it listens in a moment.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(app.on_signal, signal.Signals(number).name)
+            loop.call_soon_threadsafe(app.on_signal, signal.Signals(number).name, context=context)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, handle)
 
 

@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from tui_trainer.engine.closing import Result
 from tui_trainer.engine.failure import device_is_lost, explain
-from tui_trainer.engine.interrupt import WITHOUT_SAVING, StopNow, StopRequest
-from tui_trainer.engine.launch import Result, Watch
-from tui_trainer.errors import Exit, TrainerError
+from tui_trainer.engine.interrupt import StopNow, StopRequest, stopped_code
+from tui_trainer.engine.launch import Watch
+from tui_trainer.errors import TrainerError
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
 
@@ -36,7 +37,7 @@ class Killed(StopNow):
     """Leave at once, because somebody asked the app for it."""
 
     def __init__(self) -> None:
-        super().__init__(f"killed, {WITHOUT_SAVING}")
+        super().__init__("killed")
 
 
 class Training:
@@ -109,25 +110,40 @@ class Training:
             return self.error.exit_code
         if self.result is not None:
             return self.result.exit_code
-        return Exit.SIGTERM if (self.stop.reason or "").startswith("SIGTERM") else Exit.SIGINT
+        return stopped_code(self.stop.reason or "")
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end. Returns whether it has come."""
         return self._ended.wait(timeout)
 
-    def kill(self) -> None:
+    def kill(self, who: str = "killed") -> None:
         """Leave the loop at once, without saving; the record is still closed. Only the first call counts.
 
-        It takes effect at the thread's next step in Python: a call into native code ends first.
+        It takes effect at the thread's next step in Python: a call into native code ends first. See
+        `abandon`.
+
+        Args:
+            who: asked for it.
         """
         if not self.live or self.stop.leaving:
             return
-        self.stop.request("killed")
-        # As after a second signal: the end of the record must not be torn.
-        self.stop.leaving = True
+        self.stop.leave(who)
+        if self.stop.shielded:
+            # The record is just being made; the start looks at the wish when it stands.
+            return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Killed)
         )
+
+    def abandon(self) -> int | None:
+        """Close the record of a run that does not listen, before the process is ended.
+
+        Returns:
+            The exit code; None if the run has come to its end by itself.
+        """
+        if self.stop.abandon is None:
+            return None if not self.live else self.exit_code
+        return self.stop.abandon()
 
     def _run(self) -> None:
         try:
