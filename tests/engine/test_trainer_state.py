@@ -150,6 +150,7 @@ def test_what_another_version_adds_or_lacks_does_no_harm(run: Path, tmp_path: Pa
     def other(state: Any) -> None:
         state["new"] = {"x": 1}
         state["progress"]["new"] = 3
+        state["schedule"]["scheduler"] |= {"new": 3, "optimizer": 3, "step": 3}
         state["optimizer"]["param_groups"][0]["new"] = True
         del state["progress"]["evaluation_due"]
 

@@ -12,6 +12,10 @@ from tests.faults.driving import Bench
 from tui_trainer.engine import archive
 from tui_trainer.runs.checkpoints import read_index
 
+pytestmark = pytest.mark.fault(
+    5, "bit flip, truncation, zero page, swap in the latest checkpoint", "found; the one before is used"
+)
+
 FILES = ("model_2.pt", "trainer_state_2.pt", "model_parameters_2.json", "model_tensors_2.json")
 
 

@@ -24,6 +24,10 @@ from tui_trainer.ui.dialogs.checkpoint import dialog_rows
 from tui_trainer.ui.run_view import RunView
 from tui_trainer.ui.saved import read_saved
 
+pytestmark = pytest.mark.fault(
+    13, "hostile files: code, bombs, names, links, holes, pipes", "nothing executed; refused with a sentence"
+)
+
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 """What a terminal obeys: everything but line feeds and tabs."""
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b5n[bold red]x[/]\nsecond\r\u2028line\x00"

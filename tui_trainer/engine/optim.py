@@ -237,6 +237,7 @@ class Schedule:
         elif saved is not None:
             lambdas = {"lr_lambdas": [None]} if "lr_lambdas" in saved else {}
             given = _OF_A_PLATEAU if isinstance(self._scheduler, ReduceLROnPlateau) else _OF_STEPS
+            given |= {"optimizer"}
             kind = type(self._scheduler)
             # What is kept becomes an attribute, and must not take a method's place.
             kept = {k: v for k, v in saved.items() if k not in given and not callable(getattr(kind, k, None))}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tui_trainer.runs.index import run_roots
+from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.reader import RunReader, is_run
 from tui_trainer.runs.state import Parent, parent_of
 
@@ -80,7 +82,11 @@ class Lineage:
         parent = kin.parent
         if parent is None or not parent.run_id:
             return None
-        root = (kin.root / parent.run_dir).resolve()
+        try:
+            root = (kin.root / parent.run_dir).resolve()
+        except (OSError, ValueError, RuntimeError):
+            # No path at all, or links that lead in a circle.
+            return self._by_id.get(parent.run_id)
         named = self._by_root.get(root) or (_kin(root) if is_run(root) else None)
         if named is not None and named.run_id == parent.run_id:
             return named
@@ -89,10 +95,10 @@ class Lineage:
 
 def _kin(root: Path) -> Kin:
     run = RunReader(root).run()
-    created = run.get("created")
+    created = as_number(run.get("created"))
     return Kin(
         root,
         str(run.get("run_id") or root.name),
-        float(created) if isinstance(created, (int, float)) else 0.0,
+        created if math.isfinite(created) else 0.0,
         parent_of(run.get("parent")),
     )
