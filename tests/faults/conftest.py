@@ -66,6 +66,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if marker is None or not began:
         return
     tried = item.stash.get(_TRIED, Tried())
-    if not tried.attempts and not report.skipped:
-        tried.attempts, tried.rights = 1, int(report.passed)
+    if report.passed and not tried.attempts:
+        tried.right()
+    if report.failed and tried.attempts == tried.rights:
+        # What failed was around the attempts, or before the first.
+        tried.attempts += 1
     report.user_properties.append(("fault", (*marker.args, tried)))

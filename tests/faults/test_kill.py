@@ -45,7 +45,7 @@ def test_a_killed_run_resumes_unaided(lives: Lives, tmp_path: Path, tried: Tried
 
 @pytest.mark.fault(
     2,
-    "the same, beside a run that is never killed; 0 and 2 loader workers",
+    "kill −9 at random moments, beside a run that is never killed; 0 and 2 loader workers",
     "each step's loss, the weights and all states are the same to the bit; each sample comes once an epoch",
 )
 @pytest.mark.parametrize("workers", [0, 2])
