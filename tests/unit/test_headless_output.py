@@ -472,6 +472,27 @@ def test_a_broken_pipe_is_one_alert_and_the_run_goes_on(run: Run, mode: str) -> 
     out.close()
 
 
+@pytest.mark.parametrize("mode", ["plain", "json"])
+def test_a_record_that_can_not_be_written_is_told_on_stderr(
+    run: Run, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shown(run, mode, io.StringIO()):
+        run.start()
+        run.writer.trouble_with("checkpoints", "No space left on device")
+        said = ""
+
+        def heard(text: str) -> bool:
+            nonlocal said
+            said += capsys.readouterr().err
+            return text in said
+
+        until(lambda: heard("warning: checkpoints: No space left on device: training goes on"))
+        run.writer.trouble_with("checkpoints", None)
+        until(lambda: heard("warning: the run directory is written again"))
+        run.end()
+    assert said.count("warning") == 2
+
+
 def test_a_terminal_that_is_gone_is_one_alert(run: Run) -> None:
     far, near = pty.openpty()
     out = os.fdopen(near, "w")

@@ -71,7 +71,7 @@ def _show(args: argparse.Namespace) -> int:
         show(f"\n{one_line(f'{alert.level}: {alert.title}')}: {alert.message}")
     show(f"\nrun     {near_path(root)}")
     if state.parent is not None:
-        show(one_line(f"parent  {_parent(state.parent)}"))
+        show(f"parent  {one_line(_parent(state.parent))}")
     for mark in ("best", "last"):
         entry = next((entry for entry in reader.checkpoints() if entry.get(mark)), None)
         if entry is not None:

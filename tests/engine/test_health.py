@@ -1,0 +1,92 @@
+"""Losses that jump are told, once; what is usual is not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.helpers import Points, events
+from tui_trainer import train
+from tui_trainer.engine.health import LossWatch
+from tui_trainer.engine.nonfinite import NonFinite
+from tui_trainer.engine.spikes import FEWEST, THRESHOLD, WINDOW, SpikeWatch
+
+
+def usual(count: int, seed: int = 0) -> list[float]:
+    return [float(value) for value in np.random.default_rng(seed).normal(0.5, 0.05, count)]
+
+
+def test_a_jump_is_a_spike_and_its_score_is_the_robust_one() -> None:
+    watch, losses = SpikeWatch(), usual(WINDOW + 30)
+    assert [watch.add(loss) for loss in losses] == [None] * len(losses)
+    spike = watch.add(3.0)
+    assert spike is not None
+    recent = np.sort(losses[-WINDOW:])
+    low, median, high = (recent[WINDOW * part // 4] for part in (1, 2, 3))
+    assert (spike.low, spike.high) == (low, high)
+    assert spike.score == pytest.approx((3.0 - median) / ((high - low) / 1.349))
+    assert spike.score > THRESHOLD
+
+
+def test_after_a_spike_there_is_silence_until_a_new_window_is_usual() -> None:
+    watch = SpikeWatch()
+    for loss in usual(WINDOW):
+        watch.add(loss)
+    found = [watch.add(3.0 if number % 20 == 0 else 0.5) is not None for number in range(WINDOW)]
+    assert found == [True] + [False] * (WINDOW - 1)
+
+
+@pytest.mark.parametrize("losses", [[0.5] * 300, [2.0 * 0.99**n for n in range(600)], [1e-9] * 200 + [1e-9]])
+def test_what_falls_or_stands_still_is_no_spike(losses: list[float]) -> None:
+    watch = SpikeWatch()
+    assert not any(watch.add(loss) for loss in losses)
+
+
+def test_nothing_is_usual_at_the_start() -> None:
+    watch = SpikeWatch()
+    assert not any(watch.add(loss) for loss in [*usual(FEWEST - 1), 1000.0])
+
+
+def test_a_loss_that_is_no_number_is_left_to_others() -> None:
+    watch = SpikeWatch()
+    for loss in [*usual(100), math.nan, math.inf]:
+        assert watch.add(loss) is None
+
+
+def test_skipped_steps_are_told_once_a_minute_with_their_number() -> None:
+    told: list[str] = []
+    now = [0.0]
+    watch = LossWatch(lambda title, message: told.append(f"{title}: {message}"), True, lambda: now[0])
+    for step in range(1, 31):
+        now[0] += 4.0
+        watch.look(step, 0.5, bad=1, bad_step=step)
+    assert [text.partition(",")[0] for text in told] == [
+        "step skipped: a batch without finite loss and gradient",
+        "step skipped: 15 batches without finite loss and gradient",
+    ]
+
+
+def test_a_row_without_a_good_batch_counts_towards_the_end() -> None:
+    watch = LossWatch(lambda title, message: None, True)
+    for step in range(99):
+        watch.look(step, None, bad=1, bad_step=step)
+    watch.look(99, 0.5, bad=1, bad_step=99)
+    for step in range(98):
+        watch.look(step, None, bad=1, bad_step=step)
+    with pytest.raises(NonFinite, match="nothing left"):
+        watch.look(200, None, bad=1, bad_step=200)
+
+
+def test_a_run_tells_its_spike(tmp_path_factory: pytest.TempPathFactory) -> None:
+    class Jumpy(Points):
+        def compute_loss(self, model, batch, criterion):  # type: ignore[no-untyped-def]
+            loss, outputs, targets = super().compute_loss(model, batch, criterion)
+            return loss * (1000.0 if model.training and self.trained_batches == 80 else 1.0), outputs, targets
+
+    values = {"epochs": 20, "log_rate": 0.0, "lr": 1e-5}
+    result = train(Jumpy(), values, runs_dir=tmp_path_factory.mktemp("runs"))
+    (alert,) = events(result.run_dir, "alert")
+    assert (alert["title"], alert["level"]) == ("loss spike", "warning")
+    assert "by step 80;" in alert["message"]
