@@ -310,6 +310,8 @@ def build_schedule(
     Raises:
         UsageError: the schedule needs a length that the data do not have.
     """
+    # A scaler that finds its first scale too large skips the first step, which is no mistake of anybody's.
+    warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
     scheduler = task.scheduler(hparams, optimizer, total_steps)
     if scheduler is None:
         scheduler = _scheduler_by_name(hparams, optimizer, total_steps, steps_per_epoch, mode)
