@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers import NoisyItems, Points, assert_same_weights, events, resume, rows, tags, weights
+from tests.helpers import (
+    NoisyItems,
+    Points,
+    assert_same_weights,
+    events,
+    points,
+    resume,
+    rows,
+    tags,
+    weights,
+)
 from tui_trainer import TrainerError, train
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.data import build_loaders, raw_splits
@@ -140,4 +151,66 @@ def test_running_out_of_memory_is_an_error_with_a_hint(tmp_path: Path) -> None:
 
     with pytest.raises(TrainerError, match="out of memory") as caught:
         train(Huge(), {"device": "cuda"}, runs_dir=tmp_path)
-    assert "batch_size" in caught.value.hint
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": "ASGD"}, {"precision": "float16"}])
+def test_a_step_without_a_finite_gradient_is_skipped(tmp_path: Path, options: dict[str, Any]) -> None:
+    class Bad(Points):
+        def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+            loss, outputs, targets = super().compute_loss(model, batch, criterion)
+            bad = model.training and self.trained_batches == 9
+            return loss * float("nan") if bad else loss, outputs, targets
+
+    values = {"device": "cuda", "epochs": 3, "log_rate": 0.0, "on_nonfinite": "skip", **options}
+    result = train(Bad(), values, runs_dir=tmp_path)
+    assert rows(result.run_dir)["step"].tolist() == [step for step in range(1, 19) if step != 9]
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(result.run_dir, 3).values())
+    assert events(result.run_dir, "alert")[0]["title"] == "step skipped"
+
+
+def test_a_bad_loss_names_the_first_bad_tensor(tmp_path: Path) -> None:
+    class BadData(Points):
+        def datasets(self, hparams: Any) -> Any:
+            inputs, targets = points(101)
+            inputs[50, 3] = float("nan")
+            return (inputs, targets), None
+
+    with pytest.raises(TrainerError, match="first bad: tensor 0 of the batch, training sample 50"):
+        train(BadData(), {"device": "cuda", "epochs": 2}, runs_dir=tmp_path)
+
+
+def test_no_step_waits_for_the_device(tmp_path: Path) -> None:
+    """The host asks for values when rows are due, not at every step."""
+
+    def synchronisations(samples: int) -> int:
+        values = {"device": "cuda", "epochs": 1, "log_rate": 1e-6, "test_size": 0.0}
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                train(Points(samples), values, runs_dir=tmp_path)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(warning.message) for warning in told)
+
+    synchronisations(160)
+    assert abs(synchronisations(16 * 10) - synchronisations(16 * 100)) <= 2
+
+
+def test_memory_that_runs_out_makes_the_passes_smaller(tmp_path: Path) -> None:
+    class Hungry(Points):
+        def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+            if model.training and len(batch[0]) > 4:
+                # More than any GPU has.
+                torch.empty(1 << 44, dtype=torch.uint8, device="cuda")
+            return super().compute_loss(model, batch, criterion)
+
+    values = {"device": "cuda", "epochs": 1, "deterministic": True}
+    result = train(Hungry(), values, runs_dir=tmp_path)
+    (alert,) = events(result.run_dir, "alert")
+    assert alert["title"] == "out of memory: smaller micro-batches"
+    assert "16.00 TiB asked for" in alert["message"]
+    whole = train(Points(), values, runs_dir=tmp_path)
+    for name, tensor in weights(whole.run_dir, 1).items():
+        torch.testing.assert_close(weights(result.run_dir, 1)[name], tensor, rtol=1e-4, atol=1e-5)
