@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.counting import FORM
+from tests.faults.counting import FORM, Tried
 from tests.faults.table import ROWS, Row, as_line, write_table
 
 FOLDER = Path(__file__).parent
@@ -42,9 +42,9 @@ class Collector:
         for name, value in report.user_properties:
             # The properties of a test's call are in the report of its teardown too, whose seconds are few.
             if name == "fault" and report.when != "teardown":
-                number, fault, outcome, tried = value
+                number, fault, outcome, *counts = value
                 row = self.rows.setdefault((number, fault), Row(number, fault, outcome))
-                row.add(tried, self._seconds[report.nodeid])
+                row.add(Tried(*counts), self._seconds[report.nodeid])
 
 
 def _number(item: pytest.Item) -> int | None:

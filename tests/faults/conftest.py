@@ -71,4 +71,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed and tried.attempts == tried.rights:
         # What failed was around the attempts, or before the first.
         tried.attempts += 1
-    report.user_properties.append(("fault", (*marker.args, tried)))
+    # Plain values: with several workers a report travels between processes.
+    counts = (tried.attempts, tried.rights, tried.measured)
+    report.user_properties.append(("fault", (*marker.args, *counts)))
