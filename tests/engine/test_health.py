@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import Points, events
 from tui_trainer import train
-from tui_trainer.engine.health import LossWatch
+from tui_trainer.engine.health import MOST_IN_A_ROW, LossWatch
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.spikes import FEWEST, THRESHOLD, WINDOW, SpikeWatch
 
@@ -61,22 +61,18 @@ def test_skipped_steps_are_told_once_a_minute_with_their_number() -> None:
     watch = LossWatch(lambda title, message: told.append(f"{title}: {message}"), True, lambda: now[0])
     for step in range(1, 31):
         now[0] += 4.0
-        watch.look(step, 0.5, bad=1, bad_step=step)
-    assert [text.partition(",")[0] for text in told] == [
-        "step skipped: a batch without finite loss and gradient",
-        "step skipped: 15 batches without finite loss and gradient",
+        watch.look(step, 0.5, bad=1, bad_step=step, in_a_row=0)
+    assert [text.partition(" had")[0] for text in told] == [
+        "step skipped: step 1",
+        "step skipped: step 16 and 14 before it",
     ]
 
 
-def test_a_row_without_a_good_batch_counts_towards_the_end() -> None:
+def test_so_many_skipped_steps_in_a_row_end_the_run() -> None:
     watch = LossWatch(lambda title, message: None, True)
-    for step in range(99):
-        watch.look(step, None, bad=1, bad_step=step)
-    watch.look(99, 0.5, bad=1, bad_step=99)
-    for step in range(98):
-        watch.look(step, None, bad=1, bad_step=step)
+    watch.look(300, 0.5, bad=200, bad_step=7, in_a_row=MOST_IN_A_ROW - 1)
     with pytest.raises(NonFinite, match="nothing left"):
-        watch.look(200, None, bad=1, bad_step=200)
+        watch.look(301, None, bad=1, bad_step=301, in_a_row=MOST_IN_A_ROW)
 
 
 def test_a_run_tells_its_spike(tmp_path_factory: pytest.TempPathFactory) -> None:

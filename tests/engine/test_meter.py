@@ -61,7 +61,7 @@ def test_a_batch_of_nothing_but_padding_changes_nothing() -> None:
     meter.add({"loss": f64(math.nan)}, 0)
     meter.add({"loss": f64(math.inf)}, torch.tensor(0))
     assert meter.means() == {"loss": 1.0}
-    assert meter.window_nonfinite == 0
+    assert meter.window_bad == 0
 
 
 def test_mean_passes_the_epoch_mean_through_its_function() -> None:
@@ -139,11 +139,13 @@ def test_a_window_tells_its_own_mean_and_the_extremes_of_its_losses() -> None:
 
 def test_a_window_counts_losses_that_are_no_numbers() -> None:
     meter = Meter(CPU)
-    for loss in (1.0, math.nan, math.inf):
+    for step, loss in enumerate((1.0, math.nan, math.inf, math.inf), 1):
+        # The last two are parts of one step.
+        meter.step = min(step, 3)
         meter.add({"loss": f64(loss)}, 1)
     meter.send()
     meter.receive()
-    assert meter.window_nonfinite == 2
+    assert (meter.window_bad, meter.bad_step, meter.bad_in_a_row) == (2, 2, 2)
     assert meter.window()["loss_max"] == 1.0
 
 

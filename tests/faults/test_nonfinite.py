@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.faults.counting import Tried
 from tests.helpers import Points, assert_same_weights, events, points, resume, rows, tags, weights
 from tui_trainer import train
-from tui_trainer.engine import checkpoint
+from tui_trainer.engine import checkpoint, saving
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.sampler import BatchPlan
 from tui_trainer.errors import Exit
 from tui_trainer.runs.checkpoints import verify
 from tui_trainer.runs.layout import RunLayout
+from tui_trainer.runs.reader import RunReader
 
 STEPS = 7
 """Of an epoch: 101 samples in batches of 16."""
@@ -161,7 +163,7 @@ def test_a_skipped_step_changes_no_weight_and_no_metric(
             other = train(Bad("none", 2, 2), {**BASE, **options}, runs_dir=tmp_path / "other")
             assert_same_weights(weights(result.run_dir, 4), weights(other.run_dir, 4))
         (alert,) = events(result.run_dir, "alert")
-        assert (alert["title"], "step 17" in alert["message"]) == ("step skipped", True)
+        assert (alert["title"], alert["message"][:12]) == ("step skipped", "step 17 had ")
         series = rows(result.run_dir)
         assert series["step"].tolist() == [step for step in range(1, 29) if step != 17]
         third = slice(2 * STEPS, 3 * STEPS - 1)
@@ -178,6 +180,69 @@ def test_a_skipped_step_does_not_count_for_the_optimizer(tmp_path: Path, tried: 
         result = train(Bad("gradient", 2, 2), {**BASE, "on_nonfinite": "skip"}, runs_dir=tmp_path)
         state = checkpoint.load_trainer_state(result.run_dir / "checkpoints/trainer_state_4.pt")
         assert {float(part["step"]) for part in state["optimizer"]["state"].values()} == {4 * STEPS - 1}
+
+
+@pytest.mark.fault(12, FAULT, OUTCOME)
+def test_a_bad_sample_leaves_running_statistics_and_their_average_alone(tmp_path: Path, tried: Tried) -> None:
+    class BadNorm(BadData):
+        def __init__(self) -> None:
+            super().__init__(batchnorm=True)
+
+    values = {**BASE, "on_nonfinite": "skip", "ema_decay": 0.9}
+    with tried.attempt():
+        result = train(BadNorm(), values, runs_dir=tmp_path)
+        assert_all_saved_is_good(result.run_dir)
+        assert weights(result.run_dir, 4)["1.running_mean"].abs().max() > 0
+
+
+@pytest.mark.fault(12, FAULT, OUTCOME)
+def test_momentum_begins_with_the_first_step_that_is_made(tmp_path: Path, tried: Tried) -> None:
+    values = {**BASE, "optimizer": "SGD", "momentum": 0.9, "lr": 0.05, "on_nonfinite": "skip"}
+    with tried.attempt():
+        result = train(Bad("loss", 0, 0), values, runs_dir=tmp_path)
+        assert result.metrics["train/loss"] < 1.0
+        assert_all_saved_is_good(result.run_dir)
+
+
+@pytest.mark.fault(12, FAULT, OUTCOME)
+@pytest.mark.parametrize("parts", [{"micro_batch": 1, "batch_size": 101}, {"grad_accumulation": 100}])
+def test_a_step_counts_once_however_many_parts_it_has(
+    tmp_path: Path, tried: Tried, parts: dict[str, int]
+) -> None:
+    values = {**BASE, "checkpoint_every": 1, "batch_size": 1, "on_nonfinite": "skip", **parts}
+    with tried.attempt():
+        assert train(BadData(), values, runs_dir=tmp_path).status == "finished"
+
+
+@pytest.mark.fault(12, FAULT, OUTCOME)
+def test_going_back_forgets_what_waits_for_room(
+    tmp_path: Path, tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full from the second checkpoint on: what was copied since is of an undone future."""
+    monkeypatch.setattr(saving, "AT_ONCE_S", (0.0, 0.0))
+    monkeypatch.setattr(saving, "PAUSE_S", 0.01)
+    save, full = checkpoint.save_checkpoint, [True]
+
+    def refuse(layout: RunLayout, epoch: int, batch: int, **facts: Any) -> Any:
+        if epoch and full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(layout, epoch, batch, **facts)
+
+    class Recovering(Bad):
+        def on_epoch_end(self, context: Any) -> None:
+            # By then training has gone back to its beginning, and is in its first epoch once more.
+            full[0] = bool(self.times)
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", refuse)
+    values = {**BASE, "checkpoint_every": 1, "on_nonfinite": "rollback"}
+    with tried.attempt():
+        result = train(Recovering("loss", 2, 2, times=1), values, runs_dir=tmp_path)
+        assert rows(result.run_dir)["step"].tolist() == list(range(1, 4 * STEPS + 1))
+        entries = RunReader(result.run_dir).checkpoints()
+        assert entries[0]["tag"] == "0"
+        for entry in entries[1:]:
+            state = checkpoint.load_trainer_state(RunLayout(result.run_dir).trainer_state_file(entry["tag"]))
+            assert state["progress"]["rollbacks"] == 1
 
 
 @pytest.mark.fault(12, FAULT, OUTCOME)

@@ -51,28 +51,44 @@ class _Hashing:
         self._file.flush()
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, copies: dict[tuple[int, ...], Tensor] | None = None) -> Any:
     """A copy of a state in types that `torch.load(weights_only=True)` reads, tensors on the host.
 
     Optimizers and users' objects hold NumPy scalars, enums, paths and special dicts, which it refuses.
+    Tensors that share memory still do.
+
+    Args:
+        value: what to copy.
+        copies: of tensors, made so far.
     """
+    copies = {} if copies is None else copies
     if isinstance(value, Tensor):
-        return _on_host(value)
+        key = _key(value)
+        if key not in copies:
+            copies[key] = _on_host(value)
+        return copies[key]
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, Mapping):
-        return {plain(key): plain(part) for key, part in value.items()}
+        return {plain(key, copies): plain(part, copies) for key, part in value.items()}
     if isinstance(value, Enum):
-        return plain(value.value)
+        return plain(value.value, copies)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
-        return tuple(plain(part) for part in value)
+        return tuple(plain(part, copies) for part in value)
     if isinstance(value, (list, set, frozenset)):
-        return [plain(part) for part in value]
+        return [plain(part, copies) for part in value]
     return value
+
+
+def _key(tensor: Tensor) -> tuple[int, ...]:
+    """The same for tensors that are the same memory, seen alike."""
+    if tensor.layout != torch.strided or not tensor.numel():
+        return (id(tensor),)
+    return (tensor.data_ptr(), hash(tensor.dtype), *tensor.shape, -1, *tensor.stride())
 
 
 def _on_host(tensor: Tensor) -> Tensor:
@@ -81,29 +97,16 @@ def _on_host(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.device.type == "cpu" else tensor.to("cpu")
 
 
-def model_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of the model's state_dict on the host, with tensors that share memory still shared.
-
-    The names are those of the bare network, whatever it is wrapped in.
-    """
-    shared: dict[tuple[int, ...], Tensor] = {}
-    state = {}
+def named_state(model: torch.nn.Module) -> dict[str, Any]:
+    """The model's state_dict by the names of the bare network, whatever that is wrapped in; no copy."""
     names = plain_names(model)
-    for own_name, tensor in model.state_dict().items():
-        name = names[own_name]
-        if not isinstance(tensor, Tensor):
-            state[name] = plain(tensor)
-            continue
-        strided = tensor.layout == torch.strided
-        key = (
-            (tensor.data_ptr(), *tensor.shape, *tensor.stride())
-            if strided and tensor.numel()
-            else (id(tensor),)
-        )
-        if key not in shared:
-            shared[key] = _on_host(tensor)
-        state[name] = shared[key]
-    return state
+    return {names[name]: value for name, value in model.state_dict().items()}
+
+
+def model_state(model: torch.nn.Module) -> dict[str, Tensor]:
+    """A copy of `named_state` on the host."""
+    copied: dict[str, Tensor] = plain(named_state(model))
+    return copied
 
 
 def _save(path: Path, value: Any) -> str:
@@ -217,7 +220,7 @@ def save_checkpoint(
         _clear_away(layout, tag)
         raise
     # What can't be deleted now goes with the next one.
-    with suppress(OSError):
+    with suppress(OSError, FileError):
         checkpoints.remove_entries(layout, checkpoints.to_delete(entries, keep, protect))
     return entry
 

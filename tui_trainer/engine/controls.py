@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from tui_trainer.engine.clock import TrainingClock
@@ -39,8 +40,8 @@ class Controlled(Protocol):
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
 
-    def settle_saves(self) -> None:
-        """Wait until the index of checkpoints is nobody else's to change."""
+    def saving_stands(self) -> AbstractContextManager[None]:
+        """While inside, no checkpoint is written: the index is the caller's to change."""
 
     def set_lr(self, lr: float) -> float:
         """Train on with this rate. Returns the one that the next step would have used."""
@@ -149,14 +150,14 @@ class Controls:
             return {"path": run.save_here()}
         if action == "set":
             return {"old": {"lr": run.set_lr(value["lr"])}}
-        run.settle_saves()
-        if action == "rm":
-            self._refuse_protected(value)
-            remove_entries(layout, [value])
-        elif value is None:
-            self._writer.update(pinned=action == "pin")
-        else:
-            set_pinned(layout, value, action == "pin")
+        with run.saving_stands():
+            if action == "rm":
+                self._refuse_protected(value)
+                remove_entries(layout, [value])
+            elif value is None:
+                self._writer.update(pinned=action == "pin")
+            else:
+                set_pinned(layout, value, action == "pin")
         return {}
 
     def _refuse_protected(self, tag: str) -> None:

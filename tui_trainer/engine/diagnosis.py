@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tui_trainer.engine import checkpoint
 from tui_trainer.engine.batches import first_length, tensors_of
 from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.nonfinite import is_finite, learned_tensors
 from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.update import Forward
 
@@ -139,13 +140,15 @@ def _train(ready: Prepared, window: Window) -> bool:
     meter = Meter(ready.device.torch)
     ready.updater.step(window.batches, ready.forward, meter)
     ready.schedule.after_step()
-    return math.isfinite(meter.means().get("loss", 0.0)) and all(_finite(p) for p in ready.model.parameters())
+    return math.isfinite(meter.means().get("loss", 0.0)) and all(
+        is_finite(p) for p in ready.model.parameters()
+    )
 
 
 def _first_bad(ready: Prepared, window: Window) -> str:
     """The first non-finite tensor of a step, in the order of computation, in words."""
-    for name, tensor in (*ready.model.named_parameters(), *ready.model.named_buffers()):
-        if not _finite(tensor):
+    for name, tensor in learned_tensors(ready.model):
+        if not is_finite(tensor):
             return f"weight {name}"
     begin = 0
     for batch in window.batches:
@@ -153,7 +156,7 @@ def _first_bad(ready: Prepared, window: Window) -> str:
         samples = window.samples[begin : begin + length] if window.samples is not None else None
         begin += length
         for number, tensor in enumerate(tensors_of(batch)):
-            if not _finite(tensor):
+            if not is_finite(tensor):
                 return f"tensor {number} of the batch{_bad_samples(tensor, samples)}"
         if (computed := _first_computed(ready.model, ready.forward, batch)) is not None:
             return computed
@@ -177,14 +180,14 @@ def _first_computed(model: nn.Module, forward: Forward, batch: Any) -> str | Non
         loss, _ = forward(model, batch)
     if found:
         return f"the output of {found[0]}"
-    if not _finite(loss):
+    if not is_finite(loss):
         return "the loss, though every layer's output is finite"
     for parameter in model.parameters():
         parameter.grad = None
     loss.backward()  # type: ignore[no-untyped-call]
     # Backward goes from the last layer to the first.
     for name, parameter in reversed(list(model.named_parameters())):
-        if parameter.grad is not None and not _finite(parameter.grad):
+        if parameter.grad is not None and not is_finite(parameter.grad):
             return f"the gradient of {name}"
     return None
 
@@ -195,7 +198,7 @@ def _watched(model: nn.Module, found: list[str]) -> Iterator[None]:
 
     def look(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if not all(_finite(tensor) for tensor in tensors_of(output)):
+            if not all(is_finite(tensor) for tensor in tensors_of(output)):
                 found.append(f"{name} ({type(module).__name__})" if name else type(module).__name__)
 
         return hook
@@ -207,13 +210,6 @@ def _watched(model: nn.Module, found: list[str]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _finite(tensor: Tensor) -> bool:
-    values = tensor.detach()
-    if values.layout != torch.strided:
-        values = values.to_dense()
-    return not (values.is_floating_point() or values.is_complex()) or bool(torch.isfinite(values).all())
 
 
 def _listed(numbers: list[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
 from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of
 from tui_trainer.engine.rows import RowLogger
-from tui_trainer.engine.saving import Saver, model_path, path_here
+from tui_trainer.engine.saving import PAUSE_S, Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import newest_good
@@ -398,10 +398,9 @@ class Experiment:
         self._saver.settle()
         return path_here(self.writer.layout, self.progress)
 
-    def settle_saves(self) -> None:
-        """Wait until the index holds every checkpoint that was taken, or can't for lack of space."""
-        with suppress(FileError):
-            self._saver.settle()
+    def saving_stands(self) -> AbstractContextManager[None]:
+        """While inside, no checkpoint is written: the index is the caller's to change."""
+        return self._saver.standing()
 
     def set_lr(self, lr: float) -> float:
         """Train on with this rate. Returns the one that the next step would have used."""
@@ -603,29 +602,51 @@ class Experiment:
         Raises:
             NonFinite: it is not, or was done too often; the message tells what went bad first.
         """
+        layout, seconds = self.writer.layout, self._seconds()
         rollbacks = self.progress.rollbacks + 1
-        self.settle_saves()
-        entry, _ = newest_good(self.writer.layout)
         wanted = self.hparams.on_nonfinite == "rollback" and rollbacks <= self.hparams.max_rollbacks
-        if not wanted or entry is None:
-            raise self._diagnosed(found, entry)
-        self.writer.rewind(*record_of(self.writer.layout, entry))
-        drop_newer(self.writer.layout, entry["tag"])
-        self._restore(self.writer.layout, entry["tag"])
+        with self._saver.standing():
+            entry, _ = newest_good(layout)
+            if not wanted or entry is None:
+                raise self._diagnosed(found, entry)
+            self._saver.forget()
+            self._with_room(lambda: self.writer.rewind(*record_of(layout, entry)))
+            drop_newer(layout, entry["tag"])
+        self._restore(layout, entry["tag"])
         self._saver.place = (self.progress.epoch, self.progress.batch)
+        # What was undone took its time all the same.
+        self.progress.seconds = seconds
         self._began = self._last_evaluation = self._clock()
         self._evaluated_at = self._improved_at = None
         self._rows = self._build_rows()
-        # One that was saved since an earlier rollback has that one's rate already.
-        old = self._ready.schedule.rate
-        lr = old * self.hparams.rollback_lr_factor ** (rollbacks - self.progress.rollbacks)
-        self.set_lr(lr)
+        schedule, old = self._ready.schedule, self._ready.schedule.lr
+        # A state that was saved since an earlier rollback has that one's rate already.
+        schedule.scale(self.hparams.rollback_lr_factor ** (rollbacks - self.progress.rollbacks))
         self.progress.rollbacks = rollbacks
-        path = model_path(self.writer.layout, entry["tag"])
+        path = model_path(layout, entry["tag"])
         self.writer.event("run_resume", **self._here(), checkpoint=path)
         times = f"{rollbacks} of {self.hparams.max_rollbacks}"
-        message = f"{found.message}; going on from {path} with lr {lr:.4g} instead of {old:.4g} ({times})"
-        self._alert("warning", "rolled back", message)
+        told = f"going on from {path} with lr {schedule.lr:.4g} instead of {old:.4g} ({times})"
+        self._alert("warning", "rolled back", f"{found.message}; {told}")
+
+    def _with_room(self, write: Callable[[], None]) -> None:
+        """Write what training can't go on without; where the disk is full, wait for room or a stop.
+
+        Raises:
+            FileError: somebody wants the run to end.
+        """
+        waiting = False
+        while True:
+            try:
+                return write()
+            except FileError as error:
+                if self.stop.reason is not None:
+                    raise
+                if not waiting:
+                    self._alert("error", "going back waits for room on the disk", error.message)
+                waiting = True
+            self.controls.inbox.arrived.wait(PAUSE_S)
+            self.controls.inbox.arrived.clear()
 
     def _diagnosed(self, found: NonFinite, entry: dict[str, Any] | None) -> NonFinite:
         """Tell what went bad first, by training once more from the newest checkpoint up to there."""

@@ -10,7 +10,7 @@ from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.spikes import WINDOW, SpikeWatch
 
 MOST_IN_A_ROW = 100
-"""So many skipped batches with none between them that was trained on end the run."""
+"""So many skipped steps with none between them that was made end the run."""
 _QUIET_S = 60.0
 
 
@@ -28,31 +28,31 @@ class LossWatch:
         self._skips = skips
         self._clock = clock
         self._spikes = SpikeWatch()
-        self._in_a_row = 0
         self._untold = 0
         self._told = -_QUIET_S
 
-    def look(self, step: int, loss: float | None, bad: int, bad_step: int | None) -> None:
+    def look(self, step: int, loss: float | None, bad: int, bad_step: int | None, in_a_row: int) -> None:
         """Take a row.
 
         Args:
             step: the latest one of the row.
             loss: the largest of the row; None where there was no finite one.
-            bad: batches without a finite loss, or that were not trained on.
-            bad_step: the step of the first of these.
+            bad: steps without a finite loss, or that were skipped.
+            bad_step: the first of these; None without one.
+            in_a_row: such steps up to now since the last good one.
 
         Raises:
             NonFinite: the run can't go on like this.
         """
+        if bad_step is not None and not self._skips:
+            message = f"the training loss became NaN or infinite at step {bad_step}"
+            raise NonFinite("loss is not finite", message, bad_step)
+        if in_a_row >= MOST_IN_A_ROW:
+            message = f"{in_a_row} steps up to step {step} had no finite loss and gradient"
+            raise NonFinite("nothing left but skipped steps", message, step)
         if bad_step is not None:
-            if not self._skips:
-                message = f"the training loss became NaN or infinite at step {bad_step}"
-                raise NonFinite("loss is not finite", message, bad_step)
-            self._count(bad, bad_step, nothing_else=loss is None)
-        if loss is None:
-            return
-        self._in_a_row = 0 if bad_step is None else self._in_a_row
-        spike = self._spikes.add(loss)
+            self._tell(bad, bad_step)
+        spike = self._spikes.add(loss) if loss is not None else None
         if spike is not None:
             message = (
                 f"{loss:.4g} by step {step}; half of the last {WINDOW} rows lay between "
@@ -60,16 +60,10 @@ class LossWatch:
             )
             self._alert("loss spike", message)
 
-    def _count(self, bad: int, bad_step: int, nothing_else: bool) -> None:
-        self._in_a_row = self._in_a_row + bad if nothing_else else bad
-        if self._in_a_row >= MOST_IN_A_ROW:
-            message = f"{self._in_a_row} batches up to step {bad_step} had no finite loss and gradient"
-            raise NonFinite("nothing left but skipped steps", message, bad_step)
+    def _tell(self, bad: int, bad_step: int) -> None:
         self._untold += bad
         if self._clock() - self._told >= _QUIET_S:
-            batches = "a batch" if self._untold == 1 else f"{self._untold} batches"
-            message = (
-                f"{batches} without finite loss and gradient, the latest at step {bad_step}: not trained on"
-            )
+            more = f" and {self._untold - 1} before it" if self._untold > 1 else ""
+            message = f"step {bad_step}{more} had no finite loss and gradient, and changed nothing"
             self._alert("step skipped", message)
             self._told, self._untold = self._clock(), 0

@@ -60,12 +60,14 @@ class Meter:
 
     Attributes:
         step: the optimizer step that the next batches belong to.
-        window_nonfinite: such batches since `clear_window`.
-        nonfinite_step: the step of the first of these; None without one.
+        window_bad: steps with such batches since `clear_window`.
+        bad_step: the first of these; None without one.
+        bad_in_a_row: such steps since the last one without.
     """
 
     def __init__(self, device: torch.device, capacity: int = CAPACITY, tolerant: bool = False) -> None:
         self.step = 0
+        self.bad_in_a_row = 0
         self._device = device
         self._capacity = capacity
         self._tolerant = tolerant
@@ -85,6 +87,7 @@ class Meter:
         self._totals: dict[str, list[float]] = {}
         self._weights: dict[str, float] = {}
         self._restored: dict[str, float] = {}
+        self._latest_bad = 0
         self.clear_window()
 
     def clear_window(self) -> None:
@@ -93,8 +96,8 @@ class Meter:
         self._window_weights: dict[str, float] = {}
         self._window_min = math.inf
         self._window_max = -math.inf
-        self.window_nonfinite = 0
-        self.nonfinite_step: int | None = None
+        self.window_bad = 0
+        self.bad_step: int | None = None
 
     @property
     def names(self) -> list[str]:
@@ -241,10 +244,18 @@ class Meter:
             bad = ~np.isfinite(rows[:, self._columns["loss"].start]) & (counts > 0)
         if SKIPPED in self._columns:
             bad |= rows[:, self._columns[SKIPPED].start] > 0
-        if bad.any():
-            self.window_nonfinite += int(bad.sum())
-            if self.nonfinite_step is None:
-                self.nonfinite_step = steps[int(bad.argmax())]
+        if not bad.any():
+            self.bad_in_a_row = 0 if len(rows) else self.bad_in_a_row
+            return bad
+        for step, is_bad in zip(steps, bad.tolist(), strict=True):
+            if not is_bad:
+                self.bad_in_a_row = 0
+            elif step != self._latest_bad:
+                # A step may have several batches, or parts of one.
+                self._latest_bad = step
+                self.window_bad += 1
+                self.bad_in_a_row += 1
+                self.bad_step = self.bad_step or step
         return bad
 
     def _add_up(self, name: str, values: np.ndarray[Any, Any], counts: np.ndarray[Any, Any]) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
 from tui_trainer.errors import TrainerError
 
 HINT = (
@@ -20,3 +25,31 @@ class NonFinite(TrainerError):
     def __init__(self, title: str, message: str, step: int) -> None:
         super().__init__(title, message, HINT)
         self.step = step
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity. Waits for the device."""
+    values = tensor.detach()
+    if values.layout != torch.strided:
+        values = values.to_dense()
+    return not (values.is_floating_point() or values.is_complex()) or bool(torch.isfinite(values).all())
+
+
+def learned_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What training changes: parameters, and the running statistics of normalisation layers.
+
+    Other buffers are constants, and may well be infinite, as masks of an attention are.
+    """
+    yield from model.named_parameters()
+    for path, module in model.named_modules():
+        for name, statistic in running_statistics(module):
+            yield f"{path}.{name}" if path else name, statistic
+
+
+def running_statistics(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The running mean and variance of a normalisation layer, by name; none for any other module."""
+    if isinstance(module, nn.modules.batchnorm._NormBase):
+        for name in ("running_mean", "running_var"):
+            statistic = getattr(module, name)
+            if statistic is not None:
+                yield name, statistic

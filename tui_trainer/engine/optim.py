@@ -196,6 +196,12 @@ class Schedule:
         self._set_to = lr
         return old
 
+    def scale(self, factor: float) -> None:
+        """Train on with all rates, and what they are computed from, times a factor."""
+        self._scale(self.lr * factor)
+        if self._set_to is not None:
+            self._set_to *= factor
+
     def _scale(self, lr: float) -> None:
         """Change all rates, and what they are computed from, in proportion to the hparam `lr`."""
         before, factor = self.lr, lr / self.lr

@@ -16,7 +16,7 @@ from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
 from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
-from tui_trainer.engine.nonfinite import NonFinite
+from tui_trainer.engine.nonfinite import NonFinite, is_finite, learned_tensors
 from tui_trainer.engine.optim import Schedule, adopt_options
 from tui_trainer.engine.update import Forward, Updater
 
@@ -72,7 +72,7 @@ class Prepared:
         averaged = self.updater.averaged
         raw = None
         if averaged is not None:
-            raw = {"updates": averaged.n_averaged, "raw": checkpoint.model_state(self.model)}
+            raw = {"updates": averaged.n_averaged, "raw": checkpoint.named_state(self.model)}
         return {
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -138,8 +138,10 @@ class Prepared:
         Raises:
             NonFinite: a weight is NaN or infinite.
         """
-        for name, parameter in self.model.named_parameters():
-            if parameter.is_floating_point() and not bool(torch.isfinite(parameter.detach()).all()):
+        averaged = self.updater.averaged
+        models = [self.model] if averaged is None else [self.model, averaged.module]
+        for name, tensor in (named for model in models for named in learned_tensors(model)):
+            if not is_finite(tensor):
                 message = f"after step {step}, {name} holds NaN or infinite values"
                 raise NonFinite("weights are not finite", message, step)
 

@@ -95,8 +95,9 @@ class RowLogger:
         assert self._held is not None
         held, self._held = self._held, None
         self._meter.receive()
-        window, bad, bad_step = self._meter.window(), self._meter.window_nonfinite, self._meter.nonfinite_step
-        self._meter.clear_window()
+        meter = self._meter
+        window, bad, bad_step = meter.window(), meter.window_bad, meter.bad_step
+        meter.clear_window()
         if window:
             self._writer.row({**held, **{f"train/{name}": value for name, value in window.items()}})
-        self._watch.look(int(held["step"]), window.get("loss_max"), bad, bad_step)
+        self._watch.look(int(held["step"]), window.get("loss_max"), bad, bad_step, meter.bad_in_a_row)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ STOPPED_PATIENCE_S = 5.0
 """How long that of a stopped run does: who stops a run may kill it soon."""
 
 _TROUBLE = "checkpoints"
+_SLICE_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ class Saver:
         self._failed = 0
         self._askers = 0
         self._closed = False
+        self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def saved(self, progress: Progress) -> bool:
@@ -124,7 +127,7 @@ class Saver:
         """
         ready.check_weights(progress.step)
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting or self._trouble is not None)
+            self._wait_for(lambda: not self._waiting or self._trouble is not None)
         begin = time.perf_counter()
         weights = checkpoint.model_state(ready.evaluated_model)
         plain = checkpoint.plain(state())
@@ -140,8 +143,9 @@ class Saver:
             self._lost = None
             self._changed.notify_all()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="checkpoint-writer", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="checkpoint-writer", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def settle(self) -> None:
         """Wait until every copy is written, or can't be.
@@ -154,12 +158,30 @@ class Saver:
             self._askers += 1
             self._changed.notify_all()
             try:
-                self._changed.wait_for(lambda: not self._waiting or self._failed >= wanted)
+                self._wait_for(lambda: not self._waiting or self._failed >= wanted)
             finally:
                 self._askers -= 1
             error = self._trouble if self._waiting else self._lost
         if error is not None:
             raise error
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """While inside, nothing is written: the index is the caller's to change.
+
+        What can be written is written before.
+        """
+        with suppress(FileError):
+            self.settle()
+        with self._writing:
+            yield
+
+    def forget(self) -> None:
+        """Drop what waits for room on the disk: training goes back to before it. Call it while `standing`."""
+        with self._changed:
+            self._left_out += len(self._waiting)
+            self._waiting = []
+            self._changed.notify_all()
 
     def finish(self, stopped: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
         """Wait at the run's end for the last checkpoint, and for some time for a disk that does not take it.
@@ -192,8 +214,18 @@ class Saver:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(patience_s)
+        end = None if patience_s is None else time.monotonic() + patience_s
+        while self._thread is not None and self._thread.is_alive():
+            # In slices, as `_wait_for`.
+            self._thread.join(_SLICE_S)
+            if end is not None and time.monotonic() >= end:
+                # The thread holds the run's lock until it is done, so nobody else writes meanwhile.
+                return
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait in slices: an exception that is set in this thread from outside is heard between them."""
+        while not self._changed.wait_for(condition, _SLICE_S):
+            pass
 
     # ------------------------------------------------------------------ the writing thread
 
@@ -202,13 +234,15 @@ class Saver:
         while (snapshot := self._next()) is not None:
             try:
                 self._write(snapshot)
-            except OSError as error:
-                self._pause(os_failure(error, self._writer.layout.checkpoints), snapshot)
+            except Exception as error:
+                refused = _refused_by_the_system(error)
+                if refused is None:
+                    self._give_up(error, snapshot)
+                    continue
+                self._pause(os_failure(refused, self._writer.layout.checkpoints), snapshot)
                 with self._changed:
                     self._changed.wait_for(lambda: self._askers > 0 or self._closed, pause)
                 pause = min(60.0, 2.0 * pause)
-            except Exception as error:
-                self._give_up(error, snapshot)
             else:
                 pause = PAUSE_S
 
@@ -224,34 +258,39 @@ class Saver:
         """Write one snapshot, whatever it takes within a second.
 
         Raises:
-            OSError: the disk refuses it.
+            Exception: that of the last try.
         """
         for pause in AT_ONCE_S:
             try:
                 return self._try(snapshot)
-            except OSError:
+            except Exception as error:
+                if _refused_by_the_system(error) is None:
+                    raise
                 time.sleep(pause)
         return self._try(snapshot)
 
     def _try(self, snapshot: Snapshot) -> None:
         begin = time.perf_counter()
         layout, place = self._writer.layout, snapshot.place
-        # The record must reach the disk first: the checkpoint says how much of it is valid.
-        self._writer.sync()
-        entry = checkpoint.save_checkpoint(
-            layout,
-            place.epoch,
-            place.batch,
-            weights=snapshot.weights,
-            trainer_state=snapshot.state,
-            hparams=self._hparams.model_dump(mode="json"),
-            metrics=snapshot.metrics,
-            step=place.step,
-            time=time.time(),
-            best=snapshot.best,
-            keep=self._hparams.keep_checkpoints,
-            protect=self._origin,
-        )
+        with self._writing, self._writer.holding():
+            if snapshot not in self._waiting:
+                return
+            # The record must reach the disk first: the checkpoint says how much of it is valid.
+            self._writer.sync()
+            entry = checkpoint.save_checkpoint(
+                layout,
+                place.epoch,
+                place.batch,
+                weights=snapshot.weights,
+                trainer_state=snapshot.state,
+                hparams=self._hparams.model_dump(mode="json"),
+                metrics=snapshot.metrics,
+                step=place.step,
+                time=time.time(),
+                best=snapshot.best,
+                keep=self._hparams.keep_checkpoints,
+                protect=self._origin,
+            )
         seconds = snapshot.seconds + time.perf_counter() - begin
         self._writer.event("checkpoint", **checkpoint_facts(layout, entry), seconds=seconds)
         with self._changed:
@@ -283,11 +322,19 @@ class Saver:
         with self._changed:
             self._waiting = [waiting for waiting in self._waiting if waiting is not snapshot]
             self._lost = FileError("checkpoint not saved", str(told))
+            self._trouble = None
             self._changed.notify_all()
+        self._writer.trouble_with(_TROUBLE, None)
         self._alert("error", "checkpoint not saved", str(told), snapshot.place)
 
     def _alert(self, level: str, title: str, message: str, place: Progress) -> None:
         self._writer.event("alert", level=level, title=title, message=message, step=place.step)
+
+
+def _refused_by_the_system(error: Exception) -> OSError | None:
+    """The system's refusal behind an error, which may pass; None for an error that no later try mends."""
+    found = error if isinstance(error, OSError) else error.__cause__
+    return found if isinstance(found, OSError) else None
 
 
 def checkpoint_facts(layout: RunLayout, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tui_trainer.engine.meter import SKIPPED, Meter
 from tui_trainer.engine.metrics import Reducer
 from tui_trainer.engine.micro import MicroBatches
+from tui_trainer.engine.nonfinite import running_statistics
 from tui_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -130,6 +131,18 @@ def _share(count: int | Tensor, whole: int | Tensor, loss: Tensor) -> float | Te
     return share.nan_to_num(0.0)
 
 
+def _skips_on_device(optimizer: Optimizer) -> bool:
+    """Whether an optimizer leaves a step out by itself, without the host's knowing.
+
+    Fused ones do; but torch's fused SGD makes momentum of uninitialised memory where its first step is left
+    out.
+    """
+    fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+    return fused and (
+        bool(optimizer.state) or not any(group.get("momentum") for group in optimizer.param_groups)
+    )
+
+
 class Updater:
     """Turns windows of batches into optimizer steps.
 
@@ -161,6 +174,12 @@ class Updater:
         self._clip_norm = clip_norm
         self._scaler = scaler
         self._skips = skips
+        # Running statistics, where a step that is skipped must leave them as they were.
+        self._statistics = (
+            [statistic for module in model.modules() for _, statistic in running_statistics(module)]
+            if skips
+            else []
+        )
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.averaged: AveragedModel | None = None
         if ema_decay is not None:
@@ -171,9 +190,13 @@ class Updater:
         if isinstance(self._optimizer, LBFGS):
             self._closure_step(window, forward, meter)
         else:
+            before = [statistic.clone() for statistic in self._statistics]
             _, measured = self._backward(window, forward)
             skipped = self._update()
             if skipped is not None:
+                # A bad batch went through them before it was known to be one.
+                for statistic, old in zip(self._statistics, before, strict=True):
+                    statistic.copy_(torch.where(skipped > 0, old, statistic))
                 for values, _ in measured:
                     values[SKIPPED] = skipped
             meter.add_all(measured)
@@ -199,7 +222,7 @@ class Updater:
             scaler.update()
         elif skipped is None:
             optimizer.step()
-        elif getattr(optimizer, "_step_supports_amp_scaling", False):
+        elif _skips_on_device(optimizer):
             # What GradScaler tells fused optimizers: they leave the step out on the device.
             optimizer.grad_scale, optimizer.found_inf = None, skipped  # type: ignore[attr-defined]
             optimizer.step()

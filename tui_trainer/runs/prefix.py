@@ -7,6 +7,8 @@ takes the old one's name. Readers notice the new inode and begin again.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -53,9 +55,10 @@ def keep_prefix(layout: RunLayout, rows: int, event_bytes: int, then: bytes = b"
     rows = max(0, min(rows, _size(layout.steps) // width)) if width else 0
     lines = _whole_lines(layout.events, event_bytes)
     if rows * width < _size(layout.steps) or not _ends_with(layout.events, lines, then):
-        # Steps first: a reader that starts again because of the new events file finds the new rows.
-        _keep(layout.steps, rows * width)
-        _keep(layout.events, lines, then)
+        # Both are written before one is renamed, so that a full disk changes nothing. Steps are renamed
+        # first: a reader that starts again because of the new events file finds the new rows.
+        with _kept(layout.events, lines, then), _kept(layout.steps, rows * width):
+            pass
     if rows == 0:
         # Without rows nothing binds the columns: a restart may name others.
         layout.steps_header.unlink(missing_ok=True)
@@ -96,12 +99,18 @@ def _whole_lines(path: Path, limit: int) -> int:
     return 0
 
 
-def _keep(path: Path, size: int, then: bytes = b"") -> None:
+@contextmanager
+def _kept(path: Path, size: int, then: bytes = b"") -> Iterator[None]:
+    """Write what is kept of a file, and let it take the file's place at the end."""
     if not path.exists():
+        yield
         return
     with open_plain(path) as old, replacing(path) as new:
         _copy(old, new, size)
         new.write(then)
+        new.flush()
+        os.fsync(new.fileno())
+        yield
 
 
 def _copy(old: IO[bytes], new: IO[bytes], size: int) -> None:

@@ -7,8 +7,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class RunWriter:
         self._mutex = threading.RLock()
         self._closed = False
         self._ended = False
+        self._holders = 0
         self._troubles: dict[str, str] = {}
         self._header_written = bool(columns)
         self._write = write
@@ -251,13 +252,14 @@ class RunWriter:
                 _cut(self.layout, position, then)
             except OSError as error:
                 raise unwritable(self.layout, error) from error
-            self._events.close()
-            self._steps.close()
-            self._events = AppendFile(self.layout.events, write=self._write)
-            self._steps = AppendFile(self.layout.steps, write=self._write)
-            columns = read_columns(self.layout)
-            self._header_written = bool(columns)
-            self._set_columns(columns)
+            finally:
+                self._events.close()
+                self._steps.close()
+                self._events = AppendFile(self.layout.events, write=self._write)
+                self._steps = AppendFile(self.layout.steps, write=self._write)
+                columns = read_columns(self.layout)
+                self._header_written = bool(columns)
+                self._set_columns(columns)
 
     def update(self, **fields: Any) -> None:
         """Merge fields into run.json and replace the file."""
@@ -293,7 +295,21 @@ class RunWriter:
             self._closed = True
             self._events.close()
             self._steps.close()
-            self._lock_file.release()
+            if not self._holders:
+                self._lock_file.release()
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """While inside, the run's lock is held, even if `close` is called: files are being written."""
+        with self._mutex:
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._holders -= 1
+                if self._closed and not self._holders:
+                    self._lock_file.release()
 
     def discard(self, log_folder: Path, text: str) -> Path:
         """Close, keep `text` and the console log in one file, and delete the run directory.
