@@ -360,6 +360,6 @@ def test_an_index_that_names_impossible_files_is_read(tmp_path: Path) -> None:
     index["checkpoints"][1]["files"]["checkpoints/model_2.pt"]["size"] = "\x1b[31m9"
     layout.checkpoints_index.write_text(json.dumps(index))
     first, second, third = read_saved(layout.root)
-    assert first.problem.endswith("is missing")
+    assert first.problem.endswith("not a file of this checkpoint")
     assert second.problem.endswith("expected 9")
     assert third.problem == ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -204,7 +205,8 @@ class Updater:
             self.averaged.update_parameters(self._model)
 
     def _backward(self, window: Sequence[Any], forward: Forward) -> tuple[Tensor, Measured]:
-        return self.micro.run(window, forward.count, lambda parts: self._gradients(parts, forward))
+        # No lambda: frames of a traceback would go on holding what it closes over, the model too.
+        return self.micro.run(window, forward.count, partial(self._gradients, forward=forward))
 
     def _update(self) -> Tensor | None:
         """Let the optimizer make its step, unless the gradient forbids it.
