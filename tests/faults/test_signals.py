@@ -283,7 +283,7 @@ def test_an_end_time_saves_before_it_and_the_next_start_goes_on(start: Start, tm
 
 @pytest.mark.fault(16, "a time limit", "saved before it, exit 143; the next start goes on")
 def test_slurms_end_time_holds_in_an_evaluation_too(start: Start, tmp_path: Path) -> None:
-    end = int(time.time()) + 4
+    end = int(time.time()) + 8
     process = start(*LONG, env={"SLURM_JOB_END_TIME": str(end), "TEST_S": "0.3"})
     assert process.exit_code() == 143
     root = run_dir(tmp_path)
