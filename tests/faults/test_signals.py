@@ -263,7 +263,7 @@ def test_sigusr1_saves_and_never_kills(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.fault(16, "a time limit", "saved before it, exit 143; the next start goes on")
 def test_an_end_time_saves_before_it_and_the_next_start_goes_on(start: Start, tmp_path: Path) -> None:
-    end = time.time() + 3.0
+    end = time.time() + 6.0
     words = (*LONG, "--run-dir", "here", "--resume", "auto", "--end-time", f"{end:.3f}")
     process = start(*words)
     assert process.exit_code() == 143
