@@ -2,8 +2,8 @@
 
     python benchmarks/saving.py [--rounds 3] [--width 1536]
 
-Trains the same network with and without a checkpoint every forty steps, by turns, and prints the medians: what
-a save costs training, and how long it takes until it is on the disk.
+Trains the same network with and without a checkpoint every forty steps, by turns, and prints the medians:
+what a save costs training, and how long it takes until it is on the disk.
 """
 
 from __future__ import annotations

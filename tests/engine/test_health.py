@@ -62,9 +62,11 @@ def test_skipped_steps_are_told_once_a_minute_with_their_number() -> None:
     for step in range(1, 31):
         now[0] += 4.0
         watch.look(step, 0.5, bad=1, bad_step=step, in_a_row=0)
+    watch.close()
     assert [text.partition(" had")[0] for text in told] == [
         "step skipped: step 1",
-        "step skipped: step 16 and 14 before it",
+        "step skipped: 15 steps from 2 to 16",
+        "step skipped: 14 steps from 17 to 30",
     ]
 
 

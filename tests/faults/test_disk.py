@@ -212,14 +212,15 @@ def test_a_run_whose_end_can_not_be_saved_has_not_finished(
 def test_a_stop_without_space_is_still_a_stop(
     tmp_path: Path, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "STOPPED_PATIENCE_S", 0.0)
+    monkeypatch.setattr(saving, "HURRIED_PATIENCE_S", 0.0)
     stop = StopRequest()
     task = Points(on_batch=lambda number: stop.request("SIGTERM") if number == 15 else None)
     with tried.attempt(), refusing(errno.ENOSPC, lambda n: True):
         result = start(task, tmp_path, BASE, stop)
         assert (result.status, result.exit_code) == ("stopped", Exit.SIGTERM)
         said = [event["title"] for event in events(result.run_dir, "alert")]
-        assert said == ["saving pauses", "last checkpoint not saved"]
+        over = "training is over, its end is not saved"
+        assert said == ["saving pauses", over, "last checkpoint not saved"]
         assert tags(result.run_dir) == ["1"]
 
 

@@ -772,3 +772,29 @@ def test_only_long_phases_are_told(run: Run) -> None:
     run.writer.event("phase", name="building the model", seconds=0.1)
     look()
     assert out.getvalue().splitlines()[2:] == ["loading data: 41 s"]
+
+
+@pytest.mark.parametrize("mode", ["plain", "json"])
+def test_a_run_that_goes_back_is_told_on_from_there(run: Run, mode: str) -> None:
+    out = io.StringIO()
+    with shown(run, mode, out):
+        run.start()
+        run.epoch(1)
+        position = run.writer.position()
+        until(lambda: "1" in out.getvalue())
+        run.epoch(2)
+        until(lambda: str(2 * run.steps) in out.getvalue())
+        run.writer.rewind(position)
+        run.step = run.steps
+        run.writer.event("run_resume", step=run.step, epoch=1, checkpoint="checkpoints/model_1.pt")
+        run.epoch(2)
+        run.epoch(3)
+        run.end()
+    if mode == "json":
+        told = [json.loads(line) for line in out.getvalue().splitlines()]
+        assert [event["epoch"] for event in told if event["event"] == "epoch_end"] == [1, 2, 2, 3]
+        assert told[-1]["event"] == "run_end"
+    else:
+        lines = out.getvalue().splitlines()
+        assert sum(line.startswith("run     ") and NAME in line for line in lines[:-4]) == 1
+        assert "resumed from model_1.pt at epoch 1, step 4" in lines

@@ -163,7 +163,7 @@ def _last_words(number: int) -> str:
     why = reasons.get(number)
     return (
         f"error: tui-train was ended by {name}{f': {why}' if why else ''}\n"
-        "hint: tui-train --resume last goes on from the newest checkpoint"
+        "hint: tui-train runs lists what it trained as CRASHED; tui-train --resume RUN goes on with it"
     )
 
 

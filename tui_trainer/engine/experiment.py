@@ -24,7 +24,7 @@ from tui_trainer.engine.forecast import check_disk, checkpoint_bytes
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.initial import InitialWeights
-from tui_trainer.engine.interrupt import StopNow, StopRequest
+from tui_trainer.engine.interrupt import TIME_LIMIT, WITHOUT_SAVING, StopNow, StopRequest
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.nonfinite import NonFinite
@@ -135,6 +135,7 @@ class Experiment:
                 self._begin()
                 while (ending := self._try_to_the_end()) is None:
                     pass
+                self._rows.close()
                 self._finish_saving(ending)
             if ending.status == "stopped":
                 self.controls.settle(self.progress.step)
@@ -149,6 +150,9 @@ class Experiment:
             raise
         finally:
             self._saver.close(patience)
+            if self._saver.saved(self.progress) and not self._saver.pending:
+                # Whoever wanted to leave without saving came too late for that.
+                self.stop.last_words = self.stop.last_words.removesuffix(f", {WITHOUT_SAVING}")
             self.seconds = self._seconds()
             self._close()
 
@@ -535,8 +539,18 @@ class Experiment:
         Raises:
             FileError: the disk does not take it.
         """
+
+        def hurried() -> bool:
+            return (self.stop.reason or "").startswith(("SIGTERM", TIME_LIMIT))
+
+        def waits(text: str) -> None:
+            self._alert("error", "training is over, its end is not saved", text)
+            self.stop.announce(f"training is over; {text} (Ctrl-C twice leaves without it)")
+
         try:
-            self._saver.finish(lambda: self.stop.reason is not None)
+            # Nobody's training time.
+            with self.controls.clock.standing():
+                self._saver.finish(hurried, waits)
         except FileError as error:
             if ending.status == "finished":
                 raise
@@ -663,7 +677,7 @@ class Experiment:
                     self._ready, start, found.step, accumulation, lambda: self.stop.reason is None
                 )
             ):
-                found.message += f"\n{cause}"
+                found.because_of(cause)
         return found
 
     def _copy_if_small(self) -> Start | None:

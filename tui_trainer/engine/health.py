@@ -28,7 +28,7 @@ class LossWatch:
         self._skips = skips
         self._clock = clock
         self._spikes = SpikeWatch()
-        self._untold = 0
+        self._untold = self._first = self._latest = 0
         self._told = -_QUIET_S
 
     def look(self, step: int, loss: float | None, bad: int, bad_step: int | None, in_a_row: int) -> None:
@@ -51,7 +51,7 @@ class LossWatch:
             message = f"{in_a_row} steps up to step {step} had no finite loss and gradient"
             raise NonFinite("nothing left but skipped steps", message, step)
         if bad_step is not None:
-            self._tell(bad, bad_step)
+            self._skipped(bad, bad_step, step)
         spike = self._spikes.add(loss) if loss is not None else None
         if spike is not None:
             message = (
@@ -60,10 +60,20 @@ class LossWatch:
             )
             self._alert("loss spike", message)
 
-    def _tell(self, bad: int, bad_step: int) -> None:
-        self._untold += bad
+    def close(self) -> None:
+        """Tell what was not told yet."""
+        if self._untold:
+            self._tell()
+
+    def _skipped(self, steps: int, first: int, latest: int) -> None:
+        self._first = self._first if self._untold else first
+        self._untold, self._latest = self._untold + steps, latest
         if self._clock() - self._told >= _QUIET_S:
-            more = f" and {self._untold - 1} before it" if self._untold > 1 else ""
-            message = f"step {bad_step}{more} had no finite loss and gradient, and changed nothing"
-            self._alert("step skipped", message)
-            self._told, self._untold = self._clock(), 0
+            self._tell()
+
+    def _tell(self) -> None:
+        which = f"step {self._first}"
+        if self._untold > 1:
+            which = f"{self._untold} steps from {self._first} to {self._latest}"
+        self._alert("step skipped", f"{which} had no finite loss and gradient, and changed nothing")
+        self._told, self._untold = self._clock(), 0

@@ -26,6 +26,18 @@ class NonFinite(TrainerError):
         super().__init__(title, message, HINT)
         self.step = step
 
+    def because_of(self, cause: str) -> None:
+        """Add what went bad first, and the hint that fits it."""
+        self.message += f"; {cause}"
+        if "of the batch" in cause:
+            self.hint = "mend or leave out that sample; on_nonfinite skip trains on the others"
+        elif "first bad: weight" in cause:
+            self.hint = "the weights were bad before this step: look at what the model starts from"
+        else:
+            self.hint = (
+                "a lower lr, warmup, grad_clip_norm or precision float32 may help; so may on_nonfinite"
+            )
+
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity. Waits for the device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tui_trainer.config.changes import MEANING, Change, changes
 from tui_trainer.engine.identity import source_of
 from tui_trainer.engine.initial import InitialWeights, parent_facts
+from tui_trainer.errors import FileError
 from tui_trainer.files import open_plain, sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
-from tui_trainer.runs.events import decode, encode
+from tui_trainer.runs.events import CHANGED_HPARAMS, decode, encode
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import LONGEST_LINE, RunReader
 from tui_trainer.runs.writer import RunWriter
@@ -78,11 +80,29 @@ def open_resumed(resume: ResumePoint, facts: dict[str, Any], hparams: dict[str, 
     Raises:
         TrainerError: another process holds the run, or it can't be read or written.
     """
+    _refuse_full_disk(resume)
     position, line = record_of(resume.layout, resume.entry)
     writer = RunWriter.resume(resume.layout, facts, hparams, position, line)
     if resume.entry is not None:
         drop_newer(resume.layout, resume.entry["tag"])
     return writer
+
+
+def _refuse_full_disk(resume: ResumePoint) -> None:
+    """Refuse before the record is cut back what could not save its next checkpoint anyway.
+
+    Raises:
+        FileError: there is no room for one.
+    """
+    size = resume.entry["size"] if resume.entry is not None else 0
+    with suppress(OSError):
+        free = shutil.disk_usage(resume.layout.root).free
+        if free < size:
+            raise FileError(
+                "not enough room for checkpoints",
+                f"one takes {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free at {resume.layout.root}",
+                "make room first; nothing of the run was changed",
+            )
 
 
 def record_of(layout: RunLayout, entry: Entry | None) -> tuple[dict[str, int], bytes]:
@@ -143,13 +163,14 @@ def notices(task: Task, hparams: Hparams, resume: ResumePoint | None) -> Iterato
         if told:
             level = "info" if kind == "safe" else "warning"
             message = f"{'; '.join(told)} ({MEANING[kind]})"
-            yield {"level": level, "title": "changed hparams", "message": message}
+            yield {"level": level, "title": CHANGED_HPARAMS, "message": message}
     kept = RunReader(resume.layout.root).run().get("task_source")
     now = source_of(task)
     if isinstance(kept, dict) and now is not None and sha256_file(now) != kept.get("sha256"):
         copy = resume.layout.task_source / str(kept.get("file"))
         run = resume.layout.root.name if resume.forks else "this run"
-        yield _warning("task file has changed", f"{now} differs from what {run} was started with, {copy}")
+        message = f"{now} is used; it differs from what {run} was started with, which is kept as {copy}"
+        yield _warning("task file has changed", message)
 
 
 def _warning(title: str, message: str) -> dict[str, str]:

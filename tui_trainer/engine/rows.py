@@ -85,6 +85,10 @@ class RowLogger:
         self._write()
         self.begin(samples)
 
+    def close(self) -> None:
+        """The run is over: tell what its rows said and was not told yet."""
+        self._watch.close()
+
     def _hold(self, place: dict[str, float], elapsed: float, samples: int, waited: float) -> None:
         self._meter.send()
         seconds = max(elapsed, 1e-9)

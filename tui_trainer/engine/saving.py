@@ -32,9 +32,9 @@ AT_ONCE_S = (0.1, 0.4)
 PAUSE_S = 5.0
 """Seconds to the next try while saving pauses; doubled each time, up to a minute."""
 LAST_PATIENCE_S = 600.0
-"""How long the last checkpoint of a finished run waits for room on the disk."""
-STOPPED_PATIENCE_S = 5.0
-"""How long that of a stopped run does: who stops a run may kill it soon."""
+"""How long a run's last checkpoint waits for room on the disk."""
+HURRIED_PATIENCE_S = 5.0
+"""How long it does after SIGTERM or at a time limit: who ends a run like this kills it soon."""
 
 _TROUBLE = "checkpoints"
 _SLICE_S = 0.5
@@ -100,6 +100,11 @@ class Saver:
         self._closed = False
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether a copy is not on the disk yet."""
+        return bool(self._waiting)
 
     def saved(self, progress: Progress) -> bool:
         """Whether this place is saved already, or about to be."""
@@ -183,22 +188,31 @@ class Saver:
             self._waiting = []
             self._changed.notify_all()
 
-    def finish(self, stopped: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+    def finish(
+        self,
+        hurried: Callable[[], bool],
+        waits: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Wait at the run's end for the last checkpoint, and for some time for a disk that does not take it.
 
         Args:
-            stopped: whether somebody wants the run to end.
+            hurried: whether who ends the run will kill it soon.
+            waits: is told once, in a sentence, that and how long it waits.
             clock: source of seconds.
 
         Raises:
             FileError: it is not written.
         """
-        begin = clock()
+        begin, told = clock(), False
         while True:
             try:
                 return self.settle()
             except FileError as error:
-                patience = STOPPED_PATIENCE_S if stopped() else LAST_PATIENCE_S
+                patience = HURRIED_PATIENCE_S if hurried() else LAST_PATIENCE_S
+                if self._lost is None and not told:
+                    told = True
+                    waits(f"{error.message}; waiting up to {patience / 60:.2g} minutes for room")
                 if self._lost is not None or clock() - begin >= patience:
                     hint = "make room, then resume the run: it goes on from its newest good checkpoint"
                     raise FileError("last checkpoint not saved", error.message, hint) from error

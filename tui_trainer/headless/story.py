@@ -22,6 +22,7 @@ from tui_trainer.headless.words import (
     seconds,
     short_name,
 )
+from tui_trainer.runs.events import CHANGED_HPARAMS
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import parse_tag
 from tui_trainer.runs.reader import RunReader
@@ -84,9 +85,12 @@ class Story:
             # Each fold copies them, and what they say has been told.
             self.state = replace(state, history=(), checkpoints=(), evaluations=())
         if name in ("run_start", "run_resume"):
-            self._begin = as_number(event.get("time"))
+            again = self._begin is not None
+            self._begin = as_number(event.get("time")) if not again else self._begin
             self.first_step = self.state.step
-            return header(event, self.state, near_path(self._reader.layout.root))
+            lines = header(event, self.state, near_path(self._reader.layout.root))
+            # A run that goes back to a checkpoint is the one that was told about before.
+            return lines[-1:] if again else lines
         if name == "epoch_end":
             return self._epoch(event)
         told = {
@@ -155,8 +159,8 @@ class Story:
         kind = kinds.get(level, "warning")
         if kind == "error":
             self._reported.add(said)
-        if event.get("fatal"):
-            # What a run dies of is an error of the command too, and said there.
+        if event.get("fatal") or title == CHANGED_HPARAMS:
+            # What a run dies of is said as the command's error, what was changed before it started.
             return []
         text = f"{level or 'alert'}: {said}" + (f" ({hint})" if hint else "")
         return [Line(_shorten(text), kind)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from contextlib import suppress
+from typing import IO, Any
 
 from tui_trainer.runs.events import decode
 from tui_trainer.runs.json_values import read_object
@@ -12,8 +14,8 @@ from tui_trainer.runs.layout import RunLayout
 class EventTail:
     """Follows events.jsonl from where the running process began.
 
-    A resumed run begins with the lines that earlier processes wrote; run.json says how many bytes they are.
-    While a process holds the run its events only grow, so a byte offset is all there is to remember.
+    A resumed run begins with the lines that earlier processes wrote; run.json says how many bytes they are. A
+    run that goes back to a checkpoint replaces the file by one that begins alike: what follows is new.
 
     Args:
         layout: the run's paths.
@@ -25,6 +27,7 @@ class EventTail:
         latest = resumes[-1] if isinstance(resumes, list) and resumes else {}
         kept = latest.get("event_bytes") if isinstance(latest, dict) else 0
         self._begin = self._offset = kept if isinstance(kept, int) and kept > 0 else 0
+        self._file: IO[bytes] | None = None
 
     def earlier(self) -> list[dict[str, Any]]:
         """The events of earlier processes; empty for a new run."""
@@ -32,18 +35,52 @@ class EventTail:
 
     def read(self) -> list[bytes]:
         """The lines that were completed since the last call, each with its newline."""
+        self._follow()
         data = self._read(self._offset, -1)
         end = data.rfind(b"\n") + 1
         self._offset += end
         return data[:end].splitlines(keepends=True)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _follow(self) -> None:
+        """Open the file, or the one in its place, which is new from where the two begin to differ."""
+        with suppress(OSError):
+            if self._file is not None and os.path.samestat(
+                os.stat(self._path), os.fstat(self._file.fileno())
+            ):
+                return
+            file = open(self._path, "rb")
+            if self._file is not None:
+                self._offset = min(self._offset, _alike(self._file, file))
+                self._file.close()
+            self._file = file
+
     def _read(self, offset: int, size: int) -> bytes:
+        self._follow()
+        if self._file is None:
+            return b""
         try:
-            with open(self._path, "rb") as file:
-                file.seek(offset)
-                return file.read(size)
+            self._file.seek(offset)
+            return self._file.read(size)
         except OSError:
             return b""
+
+
+def _alike(one: IO[bytes], other: IO[bytes]) -> int:
+    """Bytes of whole lines with which both files begin."""
+    one.seek(0)
+    other.seek(0)
+    size = 0
+    for line in one:
+        if other.readline() != line:
+            break
+        size += len(line)
+    return size
 
 
 def decode_all(lines: list[bytes]) -> list[dict[str, Any]]:

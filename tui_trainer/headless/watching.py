@@ -15,7 +15,7 @@ from tui_trainer.headless.json_lines import JsonPrinter
 from tui_trainer.headless.modes import Mode, is_terminal
 from tui_trainer.headless.sink import Sink
 from tui_trainer.headless.stray import StrayOutput, held, stdout_kept_clean
-from tui_trainer.headless.tail import EventTail, decode_all
+from tui_trainer.headless.tail import EventTail
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.writer import RunWriter
 
@@ -125,13 +125,14 @@ class _Watching(AbstractContextManager[None]):
 
     def _run(self) -> None:
         printer: Printer | None = None
+        tail = EventTail(self._reader.layout)
         try:
-            tail = EventTail(self._reader.layout)
             printer = self._build_printer(tail)
             self._follow(tail, printer)
         except Exception as error:
             self._alert("output failed", f"{type(error).__name__}: {error}; training goes on without it")
         finally:
+            tail.close()
             if self._stray is not None:
                 self._stray.open = False
             if printer is not None:
@@ -188,6 +189,6 @@ class _Watching(AbstractContextManager[None]):
 
     def _alert(self, title: str, message: str) -> None:
         # Nothing may follow `run_end`.
-        if any(event["event"] == "run_end" for event in decode_all(EventTail(self._reader.layout).read())):
+        if any(event["event"] == "run_end" for event in self._reader.events()):
             return
         self._writer.event("alert", level="warning", title=title, message=message)

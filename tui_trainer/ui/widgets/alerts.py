@@ -9,9 +9,11 @@ from tui_trainer.runs.state import Alert, RunState
 from tui_trainer.ui.logbook import alert_role, alert_text, clock_text
 from tui_trainer.ui.widgets.lines import Line, Lines, cut
 
+_GRAVITY = {"info": 0, "warning": 1, "error": 2}
+
 
 class AlertStrip(Lines):
-    """Shows the newest unread alert and how many more there are; takes no room when there is none."""
+    """Shows the gravest unread alert and how many more there are; takes no room when there is none."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -44,8 +46,8 @@ def _unread(state: RunState, read: int) -> list[Alert]:
 
 
 def alert_line(alerts: list[Alert], width: int) -> Line:
-    """`! 03:14 warning: loss spike at step 412: …  +2 more`."""
-    alert = alerts[-1]
+    """`! 03:14 warning: loss spike at step 412: …  +2 more`: the newest of the gravest."""
+    alert = max(reversed(alerts), key=lambda alert: _GRAVITY.get(alert.level, 1))
     more = f"  +{len(alerts) - 1} more" if len(alerts) > 1 else ""
     tail = f"{more}  esc"
     text = f"! {clock_text(alert.time)[:5]} {one_line(alert.level)}: {alert_text(alert)}"
