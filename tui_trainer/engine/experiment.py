@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 FIRST_STATE_BYTES = 256 << 20
 """Models up to this size are kept as they were before the first step, until the first checkpoint."""
-STOP_NOW_PATIENCE_S = 2.0
+STOP_NOW_PATIENCE_S = 1.0
 """How long somebody who wants to leave at once waits for a checkpoint that is being written."""
 
 
