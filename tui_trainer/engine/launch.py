@@ -260,7 +260,6 @@ def _train(
         finally:
             # From here on a signal interrupts nothing.
             stop.leaving = True
-            closing.claim()
         status, reason = ending.status, ending.reason
     except (StopNow, KeyboardInterrupt) as interrupt:
         status, reason = "stopped", stop.last_words or getattr(interrupt, "reason", "SIGINT")
@@ -271,6 +270,8 @@ def _train(
         status, reason = "failed", str(error)
         said = {"title": error.title, "message": error.message, "hint": error.hint}
         writer.event("alert", level="error", fatal=True, **said)
+    # Not in the `finally`: a signal that comes just before that is over would skip it.
+    closing.claim()
     # Nothing may follow `run_end`.
     inbox.stop()
     if sampler is not None:
