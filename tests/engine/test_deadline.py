@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import Points, events
+from tests.helpers import Points, PointsHparams, events
+from tests.pseudo import wait_until
 from tui_trainer import train
 from tui_trainer.engine import launch
 from tui_trainer.engine.clock import TrainingClock
@@ -15,6 +18,7 @@ from tui_trainer.engine.deadline import FLOOR_S, SLURM_END, Deadline, end_time
 from tui_trainer.engine.experiment import Experiment
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.errors import UsageError
+from tui_trainer.runs import control
 
 NOW = datetime(2026, 11, 26, 14, 0, 0).timestamp()
 
@@ -111,6 +115,44 @@ def test_slurm_says_when_a_job_ends_unless_something_is_typed() -> None:
     # Of a job that was made longer after it began, or of a cluster that has no limit.
     for said in (f"{NOW - 600:.0f}", "0", "Unknown", ""):
         assert end_time(None, {SLURM_END: said}, lambda: NOW) is None
+
+
+def test_a_control_folder_that_hangs_stops_neither_the_clock_nor_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, over = threading.Event(), threading.Event()
+    beats, now = [0], [0.0]
+
+    class Counting(TrainingClock):
+        def beat(self) -> None:
+            super().beat()
+            beats[0] += 1
+
+    def hang(*_: object) -> list[object]:
+        looks.set()
+        # Longer than the test waits for what must happen meanwhile.
+        over.wait(200)
+        return []
+
+    def step(number: int) -> None:
+        if number == 3:
+            assert looks.wait(60)
+            seen = beats[0]
+            wait_until(lambda: beats[0] > seen + 2, "beats while the folder hangs")
+            now[0] = 3600.0
+            wait_until(lambda: stop.reason, "the time limit")
+            over.set()
+
+    stop = StopRequest()
+    monkeypatch.setattr(launch, "TrainingClock", Counting)
+    monkeypatch.setattr(launch, "Deadline", lambda end: Deadline(end, clock=lambda: now[0]))
+    monkeypatch.setattr(control, "take", hang)
+    hparams = PointsHparams(task="points")
+    result = launch.launch(
+        Points(on_batch=step), hparams, runs_dir=tmp_path, stop=stop, end=time.time() + 600
+    )
+    assert (result.status, result.steps) == ("stopped", 3)
+    assert result.reason.startswith("time limit")
 
 
 def test_max_minutes_leaves_time_for_the_last_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

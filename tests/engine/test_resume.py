@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -302,8 +303,14 @@ def test_early_stopping_goes_on_counting(tmp_path: Path) -> None:
     (run_dir,) = tmp_path.iterdir()
     result = resume(Flat(), run_dir, values)
     assert (result.epochs, result.status) == (5, "finished")
-    # Asked to go on, it waits anew.
-    assert resume(Flat(), run_dir, values).epochs == 9
+    # Killed between its last save and the end of its record, it ends all the same.
+    edited = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps({**edited, "status": "running"}))
+    again = resume(Flat(), run_dir, values)
+    assert (again.epochs, again.status, again.reason) == (5, "finished", result.reason)
+    # Asked for more, it waits anew, or goes on counting up to the new patience.
+    assert resume(Flat(), run_dir, {**values, "epochs": 20}).epochs == 9
+    assert resume(Flat(), run_dir, {**values, "epochs": 20, "early_stopping_patience": 6}).epochs == 11
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_with_an_alert(tmp_path: Path) -> None:

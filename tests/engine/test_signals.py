@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import Points, events, resume, tags, weights
+from tests.helpers import Points, events, resume, start, tags, weights
 from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
 from tui_trainer.files import lock_is_held
 from tui_trainer.runs.layout import RunLayout
@@ -148,10 +149,6 @@ def test_with_nothing_trained_the_first_signal_goes_at_once() -> None:
 
 
 def test_a_stop_from_another_thread_is_like_any_other(tmp_path: Path) -> None:
-    import threading
-
-    from tests.helpers import start
-
     stop, results = StopRequest(), []
     task = Points(on_batch=lambda number: stop.request("button") if number == 5 else None)
     thread = threading.Thread(target=lambda: results.append(start(task, tmp_path, VALUES, stop)))
@@ -160,3 +157,25 @@ def test_a_stop_from_another_thread_is_like_any_other(tmp_path: Path) -> None:
     (result,) = results
     assert (result.status, result.reason, result.steps) == ("stopped", "button", 5)
     assert weights(result.run_dir, "0+5")
+
+
+class HitAtTheEnd(StopRequest):
+    """A signal comes at the very moment in which the loop is over."""
+
+    hit = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "leaving" and value and not self.hit:
+            self.__dict__["hit"] = True
+            raise StopNow(self.leave("SIGTERM"))
+        super().__setattr__(name, value)
+
+
+def test_a_signal_at_the_very_end_does_not_close_the_record_twice(tmp_path: Path) -> None:
+    stop = HitAtTheEnd()
+    result = start(Points(), tmp_path, {"epochs": 1}, stop)
+    assert (stop.hit, result.status) == (True, "stopped")
+    # What a watchdog would do, while the run's own end is under way.
+    assert stop.abandon is not None
+    assert stop.abandon() is None
+    assert len(events(result.run_dir, "run_end")) == 1

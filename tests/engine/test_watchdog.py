@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tui_trainer.engine.experiment import STOP_NOW_PATIENCE_S
 from tui_trainer.engine.interrupt import Echoes, StopRequest
 from tui_trainer.engine.watchdog import RECORD_S, START_S, STEP_S, Watchdog
 from tui_trainer.errors import Exit
@@ -44,6 +45,19 @@ def test_a_step_may_take_as_long_as_it_likes_after_one_signal() -> None:
     scene.dog.hear(signal.SIGINT)
     assert scene.pass_time(1.1 * STEP_S) == [143]
     assert scene.stop.last_words == "SIGINT, without saving"
+
+
+def test_a_start_that_has_heard_the_signal_may_end_the_save_of_its_first_state() -> None:
+    scene = Scene()
+    scene.dog.hear(signal.SIGTERM)
+    scene.stop.leave("SIGTERM")
+    assert scene.pass_time(START_S + STOP_NOW_PATIENCE_S / 2) == []
+    assert scene.dog.wait_s() == pytest.approx(STEP_S - START_S - STOP_NOW_PATIENCE_S / 2)
+    assert scene.pass_time(STEP_S) == [143]
+
+
+def test_whoever_leaves_at_once_is_through_with_a_slow_save_before_the_process_is_ended() -> None:
+    assert STOP_NOW_PATIENCE_S <= STEP_S / 2
 
 
 def test_a_first_step_that_ends_in_time_is_followed_by_a_save() -> None:

@@ -1,7 +1,8 @@
 """A task file that tells how far it is by the sizes of files, and hangs in native code where it is told to.
 
 Environment: STUCK, the place to hang at; STEP_S, seconds of
-a batch; SLOW_DATA_S, of loading the data; TEST_S, of a test batch.
+a batch; SLOW_DATA_S, of loading the data; TEST_S, of a test batch; SLOW_DISK, to hang while a checkpoint is
+written.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from tui_trainer import Task
+from tui_trainer.engine import checkpoint
 
 SLOW_DATA_S = float(os.environ.get("SLOW_DATA_S", "0"))
 TEST_S = float(os.environ.get("TEST_S", "0"))
@@ -24,6 +26,15 @@ native = ctypes.CDLL(None)
 def mark(name):
     with open(name, "ab") as file:
         file.write(b".")
+
+
+def never_save(*_, **__):
+    mark("saves")
+    time.sleep(1000)
+
+
+if "SLOW_DISK" in os.environ:
+    checkpoint.save_checkpoint = never_save
 
 
 def be_stuck(place):

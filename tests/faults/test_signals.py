@@ -201,6 +201,37 @@ def test_a_step_that_hangs_is_left_at_the_second_signal(start: Start, tmp_path: 
     assert_no_loaders(tmp_path)
 
 
+HUNG = (10, "a signal, or two, while a save hangs", "out without that save, the record closed")
+
+
+@pytest.mark.fault(*HUNG)
+def test_a_start_whose_first_save_hangs_is_left_at_one_signal(start: Start, tmp_path: Path) -> None:
+    # Saved before the first step, so that there is something to go back to.
+    words = (*LONG, "--on_nonfinite", "rollback", "--run-dir", "here")
+    # The one test batch that is tried before is fast, as if training had begun; the first step is not.
+    (tmp_path / "batches").touch()
+    process = start(*words, env={"SLOW_DISK": "1", "TEST_S": "0.001", "STEP_S": "50"})
+    after(tmp_path, "saves", 1)
+    process.kill(signal.SIGINT)
+    assert process.exit_code() == 130
+    assert "does not listen" not in process.err
+    assert assert_whole(tmp_path / "here") == 0
+
+
+@pytest.mark.fault(*HUNG)
+def test_a_save_that_hangs_is_left_at_the_second_signal(start: Start, tmp_path: Path) -> None:
+    process = start(*LONG, env={"SLOW_DISK": "1"})
+    after(tmp_path, "batches", 4)
+    process.kill(signal.SIGINT)
+    after(tmp_path, "saves", 1)
+    process.kill(signal.SIGINT)
+    assert process.exit_code() == 130
+    assert "does not listen" not in process.err
+    root = run_dir(tmp_path)
+    assert assert_whole(root) >= 3
+    assert events(root)[-1]["reason"] == "SIGINT, without saving"
+
+
 def assert_no_loaders(folder: Path) -> None:
     """No loader process of a run is left after two seconds."""
     loaders = [int(path.name.partition("-")[2]) for path in folder.glob("loader-*")]

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -21,6 +21,8 @@ from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.launch import Result, Watch, launch
 from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.files import lock_is_held, read_owner
+from tui_trainer.ui.console import ConsoleRedirect
+from tui_trainer.ui.main import _stopping_on_signals
 from tui_trainer.ui.training import Killed, Training
 
 
@@ -165,6 +167,46 @@ def test_a_killed_run_leaves_at_once_without_saving_and_closes_its_record(train:
     assert (last["event"], last["status"], last["reason"]) == ("run_end", "stopped", "killed, without saving")
     assert not lock_is_held(training.run_dir / "run.lock")
     assert not any(Path(training.run_dir).glob("checkpoints/model_*.pt")) or last["epochs"] > 0
+
+
+class Handed:
+    """A run that the app has handed over, and what its signals do to it."""
+
+    def __init__(self) -> None:
+        self.stop = StopRequest(saves=True)
+        self.killed: list[str] = []
+
+    def kill(self, who: str) -> None:
+        self.killed.append(who)
+
+    def abandon(self) -> None:
+        """It listens."""
+
+    def join(self) -> None:
+        """It has ended."""
+
+
+def sent(handed: Handed, *numbers: signal.Signals, signalled: bool = False) -> list[str]:
+    """Who has killed the run, after signals that come at once."""
+    with ConsoleRedirect() as console, _stopping_on_signals(cast("Training", handed), console, signalled):
+        for number in numbers:
+            os.kill(os.getpid(), number)
+    return handed.killed
+
+
+def test_a_run_that_was_to_stop_already_still_saves_at_the_first_signal() -> None:
+    handed = Handed()
+    handed.stop.request("by request (ann@host)")
+    assert sent(handed, signal.SIGTERM) == []
+    assert sent(handed, signal.SIGTERM, signalled=True) == ["SIGTERM"]
+
+
+def test_after_the_app_ctrl_c_twice_leaves_however_fast_and_an_echo_does_not() -> None:
+    assert sent(Handed(), signal.SIGTERM, signal.SIGTERM) == []
+    assert sent(Handed(), signal.SIGINT, signal.SIGINT) == ["SIGINT"]
+    handed = Handed()
+    assert sent(handed, signal.SIGUSR1, signal.SIGUSR1, signal.SIGINT) == []
+    assert (list(handed.stop.saves_asked), handed.stop.reason) == (["SIGUSR1"], "SIGINT")
 
 
 TASK = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ MEANING: Mapping[OnResume, str] = {
     "warned": "it trains differently from here on",
     "refused": "it would be another experiment",
 }
+
+_LENGTHS = ("epochs", "max_steps", "max_minutes")
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,16 @@ def changes(before: Mapping[str, Any], hparams: Hparams) -> list[Change]:
         for name, value in now.items()
         if name in before and before[name] != value
     ]
+
+
+def asks_for_more(changed: Iterable[Change]) -> bool:
+    """Whether a run that has stopped by itself is to go on: for longer, or with another patience."""
+    return any(
+        change.name == "early_stopping_patience" or (change.name in _LENGTHS and _is_more(change))
+        for change in changed
+    )
+
+
+def _is_more(change: Change) -> bool:
+    before, now = change.before, change.now
+    return isinstance(before, (int, float)) and (now is None or now > before)

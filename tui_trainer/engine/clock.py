@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+BEAT_S = 0.1
+"""From one beat to the next."""
 LATE_S = 1.0
 """A beat that is later than this asks whether the process ran at all."""
 _IDLE = 0.25
@@ -82,3 +84,33 @@ class TrainingClock:
             if spent - self._spent_then < _IDLE * gap and self._stands is None:
                 self._lost += gap
             self._alive, self._spent_then = now, spent
+
+
+class Periodic:
+    """Does something again and again, in a thread of its own.
+
+    Args:
+        work: what to do.
+        seconds: to wait before each time.
+        name: of the thread.
+    """
+
+    def __init__(self, work: Callable[[], None], seconds: float, name: str) -> None:
+        self._work = work
+        self._seconds = seconds
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. Does not wait for long: what it is doing may hang."""
+        self._done.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        while not self._done.wait(self._seconds):
+            self._work()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from tui_trainer.config.changes import asks_for_more
 from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 FIRST_STATE_BYTES = 256 << 20
 """Models up to this size are kept as they were before the first step, until the first checkpoint."""
-STOP_NOW_PATIENCE_S = 2.0
+STOP_NOW_PATIENCE_S = 1.0
 """How long somebody who wants to leave at once waits for a checkpoint that is being written."""
 
 
@@ -585,13 +586,15 @@ class Experiment:
         path, state_path = layout.model_file(tag), layout.trainer_state_file(tag)
         state = checkpoint.load_trainer_state(state_path)
         restated: dict[str, Any] = {}
-        resume = self._resume
-        if resume is not None and resume.entry is not None and layout == resume.layout:
-            # What this process saved has its hparams.
-            restated = resume.restated(self.hparams) if resume.entry["tag"] == tag else {}
+        wait_anew, resume = False, self._resume
+        origin = (resume.layout, resume.entry["tag"]) if resume is not None and resume.entry else None
+        # What this process saved has its hparams.
+        if resume is not None and (layout, tag) == origin:
+            restated = resume.restated(self.hparams)
+            wait_anew = resume.forks or asks_for_more(resume.changes(self.hparams))
         with restoring(state_path):
             weights = checkpoint.load_weights(path)
-            self._ready.load_state_dict(state, weights, path, state_path, restated)
+            self._ready.load_state_dict(state, weights, path, state_path, restated, wait_anew)
             if state["meter"] is not None:
                 self._meter.load_state_dict(state["meter"])
         self.best = self._ready.monitor.best()

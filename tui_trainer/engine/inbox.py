@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from tui_trainer.engine.clock import Periodic
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.runs import control
 from tui_trainer.runs.control import Request
@@ -26,55 +27,42 @@ class Inbox:
         layout: the run's paths.
         stop: told of a wish to stop at once.
         report: told about a file that was no request, in a sentence.
-        on_look: called at every look, several times a second.
 
     Attributes:
         requests: what the loop has not carried out yet, oldest first.
         arrived: set when there may be something new in `requests`, or a stop.
     """
 
-    def __init__(
-        self,
-        layout: RunLayout,
-        stop: StopRequest,
-        report: Callable[[str], None],
-        on_look: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, layout: RunLayout, stop: StopRequest, report: Callable[[str], None]) -> None:
         self.requests: deque[Request] = deque()
         self.arrived = threading.Event()
         self._layout = layout
         self._stop = stop
         self._report = report
-        self._on_look = on_look
         self._reported: set[str] = set()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="control-inbox", daemon=True)
+        self._resting = 0
+        self._looking = Periodic(self._look, POLL_S, "control-inbox")
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        self._looking.start()
 
     def stop(self) -> None:
         """End the thread."""
-        self._done.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2.0)
+        self._looking.stop()
 
-    def _run(self) -> None:
-        resting = 0
-        while not self._done.wait(POLL_S):
-            self._on_look()
-            while self._stop.saves_asked:
-                self._hear(control.new_request("save", None, self._stop.saves_asked.popleft()))
-            if resting:
-                resting -= 1
-                continue
-            try:
-                for request in control.take(self._layout, self._refuse):
-                    self._hear(request)
-            except Exception:
-                # The folder is gone or can't be read: training is worth more than being told about it.
-                resting = round(BACKOFF_S / POLL_S)
+    def _look(self) -> None:
+        while self._stop.saves_asked:
+            self._hear(control.new_request("save", None, self._stop.saves_asked.popleft()))
+        if self._resting:
+            self._resting -= 1
+            return
+        try:
+            for request in control.take(self._layout, self._refuse):
+                self._hear(request)
+        except Exception:
+            # The folder is gone or can't be read: training is worth more than being told about it.
+            self._resting = round(BACKOFF_S / POLL_S)
 
     def _hear(self, request: Request) -> None:
         self.requests.append(request)

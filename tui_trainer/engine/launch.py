@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.problems import HparamsError, validate
 from tui_trainer.engine.children import end_workers_left
-from tui_trainer.engine.clock import TrainingClock
+from tui_trainer.engine.clock import BEAT_S, Periodic, TrainingClock
 from tui_trainer.engine.closing import Closing, Result
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.deadline import Deadline
@@ -225,17 +225,20 @@ def _train(
     clock = TrainingClock()
     deadline = Deadline(end) if end is not None else None
 
-    def look() -> None:
+    def beat() -> None:
         clock.beat()
         if deadline is not None:
             deadline.check(stop)
 
-    inbox = Inbox(writer.layout, stop, report, look)
+    # Not in the inbox's thread: on a network file system a look into a folder may take minutes.
+    beating = Periodic(beat, BEAT_S, "beat")
+    inbox = Inbox(writer.layout, stop, report)
     controls = Controls(writer, stop, inbox, clock)
     try:
         try:
             stop.shielded = False
             controls.check_start()
+            beating.start()
             inbox.start()
             # Imports belong inside: a signal may come in the middle of one.
             from tui_trainer.engine.system import SystemSampler
@@ -260,7 +263,6 @@ def _train(
         finally:
             # From here on a signal interrupts nothing.
             stop.leaving = True
-            closing.claim()
         status, reason = ending.status, ending.reason
     except (StopNow, KeyboardInterrupt) as interrupt:
         status, reason = "stopped", stop.last_words or getattr(interrupt, "reason", "SIGINT")
@@ -271,7 +273,10 @@ def _train(
         status, reason = "failed", str(error)
         said = {"title": error.title, "message": error.message, "hint": error.hint}
         writer.event("alert", level="error", fatal=True, **said)
+    # Not in the `finally`: a signal that comes just before that is over would skip it.
+    closing.claim()
     # Nothing may follow `run_end`.
+    beating.stop()
     inbox.stop()
     if sampler is not None:
         sampler.stop()

@@ -90,6 +90,7 @@ class Prepared:
         path: Path,
         state_path: Path,
         before: Mapping[str, Any] | None = None,
+        wait_anew: bool = False,
     ) -> None:
         """Go on from a checkpoint.
 
@@ -100,6 +101,7 @@ class Prepared:
             state_path: that of the state.
             before: the hparams that count anew, with the values that the checkpoint was trained with; of all
                 others the checkpoint says what holds.
+            wait_anew: a run that had stopped early was asked to go on.
 
         Raises:
             FileError: it does not fit.
@@ -121,7 +123,7 @@ class Prepared:
             self.scaler.load_state_dict(state["scaler"])
         if not self.monitor.load_state_dict(state["monitor"], before):
             self.schedule.start_over()
-        if self.monitor.exhausted:
+        if wait_anew and self.monitor.exhausted:
             self.monitor.restart_patience()
         if "micro" in state:
             self.updater.micro.go_on_with(state["micro"]["train"])

@@ -17,9 +17,12 @@ from contextlib import contextmanager, suppress
 from tui_trainer.engine.interrupt import Echoes, StopRequest, stopped_code
 
 START_S = 1.0
-"""How long a start may take to leave after a signal."""
+"""How long a start may take to hear a signal."""
 STEP_S = 2.0
-"""How long a step may take to leave after a second signal."""
+"""How long after a signal it may take to leave: a start that has heard it, or a step that is to end at once.
+
+Longer than what the loop waits on its way out for a checkpoint that is being written.
+"""
 RECORD_S = 5.0
 """How long the record may take to be made before a signal ends the process all the same."""
 _CLOSE = 0
@@ -50,6 +53,7 @@ class Watchdog:
         self._echoes = Echoes(clock)
         self._signals = 0
         self._name = ""
+        self._heard = 0.0
         self._due: float | None = None
 
     def hear(self, number: int) -> None:
@@ -62,7 +66,8 @@ class Watchdog:
         self._name = self._name or signal.Signals(number).name
         patience = self._patience()
         if self._due is None and patience is not None:
-            self._due = self._clock() + patience
+            self._heard = self._clock()
+            self._due = self._heard + patience
 
     def wait_s(self) -> float | None:
         """Seconds until `look` has something to do; None while there is nothing to wait for."""
@@ -73,8 +78,13 @@ class Watchdog:
         if self._due is None or self._clock() < self._due:
             return
         self._due = None
-        if self._patience() is None:
+        patience = self._patience()
+        if patience is None:
             # The first step was over just before the signal was to be followed.
+            return
+        if self._clock() < self._heard + patience:
+            # It has heard the signal since then.
+            self._due = self._heard + patience
             return
         self._stop.leave(self._name)
         code = self._stop.abandon() if self._stop.abandon is not None else stopped_code(self._name)
@@ -84,9 +94,11 @@ class Watchdog:
     def _patience(self) -> float | None:
         if self._stop.shielded:
             return RECORD_S
+        if self._stop.leaving:
+            return STEP_S
         if not self._stop.saves:
             return START_S
-        return STEP_S if self._signals > 1 or self._stop.leaving else None
+        return STEP_S if self._signals > 1 else None
 
 
 @contextmanager

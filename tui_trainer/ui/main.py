@@ -103,7 +103,7 @@ def _see_to_its_end(
 ) -> None:
     """Wait for a run that the app left, as the way of leaving says."""
     kind = leaving.kind if leaving is not None else "detach"
-    with _stopping_on_signals(training, console):
+    with _stopping_on_signals(training, console, signalled=kind == "signal"):
         if kind in ("detach", "hangup"):
             # Without an answer the app itself has failed: no reason for the run to end.
             word = run_word(RunLayout(training.run_dir)) if training.run_dir is not None else "last"
@@ -145,23 +145,34 @@ def _leave_terminal(console: ConsoleRedirect) -> None:
 
 
 @contextmanager
-def _stopping_on_signals(training: Training, console: ConsoleRedirect) -> Iterator[None]:
+def _stopping_on_signals(
+    training: Training, console: ConsoleRedirect, signalled: bool = False
+) -> Iterator[None]:
     """While inside, signals mean what they mean to a run without the app.
 
     SIGINT and SIGTERM stop it at a step boundary with a save; before the first step, and the second time, at
     once. SIGUSR1 asks for a checkpoint.
+
+    Args:
+        training: the run.
+        console: where the end of a run that does not listen is told.
+        signalled: the app has heard the first one.
     """
     echoes = Echoes()
 
     def handle(number: int, _: FrameType | None) -> None:
-        if echoes.is_echo(number):
+        # Whoever presses Ctrl-C twice means it, however fast.
+        if number != signal.SIGINT and echoes.is_echo(number):
             return
+        nonlocal signalled
         name = signal.Signals(number).name
         if number == signal.SIGUSR1:
             training.stop.request_save(name)
-        elif training.stop.reason is None and training.stop.saves:
-            training.stop.request(name)
-        else:
+            return
+        # Only signals count: a stop may have been asked for elsewhere.
+        again, signalled = signalled, True
+        training.stop.request(name)
+        if again or not training.stop.saves:
             training.kill(name)
             timer = threading.Timer(PATIENCE_S, lambda: _end_process(training, console))
             timer.daemon = True
