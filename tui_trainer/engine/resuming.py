@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -124,9 +124,38 @@ def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
 
 
 def drop_newer(layout: RunLayout, tag: str) -> None:
-    """Delete the checkpoints after the one that a run goes on from: bad, or of a future that was undone."""
+    """Delete the checkpoints after the one that a run goes on from: bad, or of a future that was undone.
+
+    If the best is among them, the one that was the best so far when that checkpoint was taken is marked again.
+
+    Raises:
+        FileError: the index or the checkpoint's trainer state is corrupt.
+        OSError: the index can't be written.
+    """
     here = parse_tag(tag)
-    remove_entries(layout, [e["tag"] for e in read_index(layout) if parse_tag(e["tag"]) > here])
+    entries = read_index(layout)
+    newer = [entry for entry in entries if parse_tag(entry["tag"]) > here]
+    best = None
+    if any(entry["best"] for entry in newer):
+        from tui_trainer.engine.checkpoint import load_trainer_state
+
+        best = _best_of(entries, load_trainer_state(layout.trainer_state_file(tag))["monitor"])
+    remove_entries(layout, [entry["tag"] for entry in newer], best)
+
+
+def _best_of(entries: Sequence[Entry], monitor: Mapping[str, Any]) -> str | None:
+    """Tag of the checkpoint of the evaluation that a monitor found best; None where there is none.
+
+    Args:
+        entries: the index, oldest first.
+        monitor: its state. The epoch that it names is the one that had just ended, or was in training.
+    """
+    for entry in entries:
+        epoch = entry["epoch"] + (entry["batch"] > 0)
+        # A checkpoint that is taken later in the epoch holds the same metrics, so the first one counts.
+        if epoch == monitor["epoch"] and entry["metrics"].get(monitor["metric"]) == monitor["value"]:
+            return str(entry["tag"])
+    return None
 
 
 def notices(task: Task, hparams: Hparams, resume: ResumePoint | None) -> Iterator[dict[str, str]]:
