@@ -395,3 +395,16 @@ def test_a_changed_run_goes_on_exactly_from_then_on(tmp_path: Path) -> None:
     resume(Task(), broken, changed)
     assert all(torch.equal(one, weights(whole, 4)[name]) for name, one in weights(broken, 4).items())
     assert not math.isnan(lr_at(broken)[-1])
+
+
+def test_what_went_bad_by_a_changed_hparam_is_looked_for_with_it(tmp_path: Path) -> None:
+    class Fragile(Task):
+        def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+            loss, outputs, targets = super().compute_loss(model, batch, criterion)
+            broken = max(float(p.detach().abs().max()) for p in model.parameters()) > 50
+            return (loss * math.nan if model.training and broken else loss), outputs, targets
+
+    values = {**BASE, "optimizer": "SGD"}
+    run_dir = train(Fragile(), values, runs_dir=tmp_path).run_dir
+    with pytest.raises(TrainerError, match="step 14: epoch 3, batch 2.*first bad: the loss"):
+        resume(Fragile(), run_dir, {**values, "epochs": 3, "lr": 1e3})

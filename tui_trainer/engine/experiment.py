@@ -571,11 +571,7 @@ class Experiment:
     def _restore(self, layout: RunLayout, tag: str) -> None:
         path, state_path = layout.model_file(tag), layout.trainer_state_file(tag)
         state = checkpoint.load_trainer_state(state_path)
-        restated: dict[str, Any] = {}
-        resume = self._resume
-        if resume is not None and resume.entry is not None and layout == resume.layout:
-            # What this process saved has its hparams.
-            restated = resume.restated(self.hparams) if resume.entry["tag"] == tag else {}
+        restated = self._restated(layout, tag)
         with restoring(state_path):
             weights = checkpoint.load_weights(path)
             self._ready.load_state_dict(state, weights, path, state_path, restated)
@@ -590,6 +586,14 @@ class Experiment:
         live = state["schedule"].get("lr", self.hparams.lr)
         if restated.get("lr") == self.hparams.lr != live:
             self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
+
+    def _restated(self, layout: RunLayout, tag: str) -> dict[str, Any]:
+        """The hparams that count anew where training goes on from a checkpoint; see `ResumePoint.restated`."""
+        resume = self._resume
+        if resume is None or resume.entry is None or (layout, tag) != (resume.layout, resume.entry["tag"]):
+            # What this process saved has its hparams.
+            return {}
+        return resume.restated(self.hparams)
 
     def _load_weights(self, model: nn.Module) -> None:
         assert self._weights is not None
@@ -635,7 +639,8 @@ class Experiment:
             if entry is not None:
                 path = layout.model_file(entry["tag"])
                 state = checkpoint.load_trainer_state(layout.trainer_state_file(entry["tag"]))
-                start = Start(checkpoint.load_weights(path), state, path)
+                restated = self._restated(layout, entry["tag"])
+                start = Start(checkpoint.load_weights(path), state, path, restated)
             accumulation = self.hparams.grad_accumulation
             if start is not None and (
                 cause := find_cause(
