@@ -100,7 +100,9 @@ def test_removing_takes_the_entry_and_all_its_files(layout: RunLayout) -> None:
     ]
 
 
-def test_the_mark_of_the_best_passes_to_the_one_that_is_named_only_if_the_best_goes(layout: RunLayout) -> None:
+def test_the_mark_of_the_best_passes_to_the_one_that_is_named_only_if_the_best_goes(
+    layout: RunLayout,
+) -> None:
     for epoch in (1, 2, 3):
         save(layout, epoch, best=epoch == 2)
     assert tags(remove_entries(layout, ["3"], best="1"), "best") == ["2"]

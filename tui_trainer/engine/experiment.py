@@ -588,7 +588,7 @@ class Experiment:
             self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
 
     def _restated(self, layout: RunLayout, tag: str) -> dict[str, Any]:
-        """The hparams that count anew where training goes on from a checkpoint; see `ResumePoint.restated`."""
+        """The hparams that count anew where training goes on from a checkpoint."""
         resume = self._resume
         if resume is None or resume.entry is None or (layout, tag) != (resume.layout, resume.entry["tag"]):
             # What this process saved has its hparams.

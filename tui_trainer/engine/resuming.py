@@ -126,7 +126,7 @@ def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
 def drop_newer(layout: RunLayout, tag: str) -> None:
     """Delete the checkpoints after the one that a run goes on from: bad, or of a future that was undone.
 
-    If the best is among them, the one that was the best so far when that checkpoint was taken is marked again.
+    If the best is among them, the one that was the best so far at that checkpoint is marked again.
 
     Raises:
         FileError: the index or the checkpoint's trainer state is corrupt.
