@@ -35,7 +35,7 @@ from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
-from tui_trainer.runs.checkpoints import newest_good
+from tui_trainer.runs.checkpoints import newest_good, read_index
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
 
@@ -166,12 +166,15 @@ class Experiment:
                 else:
                     # Time is what this run takes.
                     self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
+        layout = self.writer.layout
+        own = None if resumed is None else sum(not entry["pinned"] for entry in read_index(layout))
         room = check_disk(
-            self.writer.layout.root,
+            layout.root,
             checkpoint_bytes(ready),
             hparams,
             ready.steps_per_epoch,
             self.progress.epoch,
+            own,
         )
         splits = ("train", *ready.splits.evaluated())
         directions = {
