@@ -20,7 +20,7 @@ from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause
 from tui_trainer.engine.evaluation import evaluate
-from tui_trainer.engine.forecast import check_disk, checkpoint_bytes
+from tui_trainer.engine.forecast import SAVED_BYTES_PER_S, check_disk, checkpoint_bytes
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.initial import InitialWeights
@@ -30,7 +30,7 @@ from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
-from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of
+from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of, seconds_of_save
 from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
@@ -94,6 +94,7 @@ class Experiment:
         self.seconds = 0.0
         self.slowest_step = 0.0
         self._slowest_evaluation = 0.0
+        self._expected_save = 0.0
         self._clock = controls.clock
         self._requests = controls.inbox.requests
         self._began = self._clock()
@@ -166,11 +167,16 @@ class Experiment:
                 else:
                     # Time is what this run takes.
                     self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
-        layout = self.writer.layout
+        layout, each = self.writer.layout, checkpoint_bytes(ready)
+        if not self._expected_save:
+            self._expected_save = each / SAVED_BYTES_PER_S
+            if hparams.max_minutes is not None:
+                # A guess must not take the time that is there to train.
+                self._expected_save = min(self._expected_save, 6.0 * hparams.max_minutes)
         own = None if resumed is None else sum(not entry["pinned"] for entry in read_index(layout))
         room = check_disk(
             layout.root,
-            checkpoint_bytes(ready),
+            each,
             hparams,
             ready.steps_per_epoch,
             self.progress.epoch,
@@ -351,7 +357,9 @@ class Experiment:
 
     def closing_s(self) -> float:
         """Seconds that the step under way and a save after it may take. Any thread may ask."""
-        return 2.0 * (self.slowest_step + self._saver.slowest)
+        # Before its first steps a process has nothing to save, and must not end by a guess.
+        expected = self._expected_save if self.slowest_step else 0.0
+        return 2.0 * (self.slowest_step + (self._saver.slowest or expected))
 
     def _after_closing(self) -> float:
         """Seconds of training by the time that the run is measured and saved, if it ends here."""
@@ -583,6 +591,8 @@ class Experiment:
         self.best = self._ready.monitor.best()
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress.of(state["progress"])
+        told = seconds_of_save(layout, tag, state["record"]["event_bytes"])
+        self._expected_save = told or self._expected_save
         if self.best is None and math.isfinite(state["monitor"]["value"]):
             before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
             self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")

@@ -19,6 +19,8 @@ from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.shortage import in_units
 from tui_trainer.errors import FileError
 
+SAVED_BYTES_PER_S = 50e6
+"""What a disk that has not been tried is trusted with: the rate of a busy network file system."""
 _EXTRA_BYTES = 64 << 10
 """Random states, sums and JSON of a checkpoint."""
 _STATES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from tui_trainer.engine.identity import source_of
 from tui_trainer.engine.initial import InitialWeights, parent_facts
 from tui_trainer.files import open_plain, sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
-from tui_trainer.runs.events import decode, encode
+from tui_trainer.runs.events import as_number, decode, encode
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import LONGEST_LINE, RunReader
 from tui_trainer.runs.writer import RunWriter
@@ -108,19 +109,41 @@ def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
     facts = {e["tag"]: checkpoint_facts(layout, e) for e in read_index(layout) if parse_tag(e["tag"]) <= here}
     known = {fact["path"] for fact in facts.values()}
     lines, told = [], set()
-    with suppress(OSError), open_plain(layout.events) as file:
-        file.seek(begin)
-        while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
-            event = decode(line)
-            if event is not None and event["event"] == "checkpoint" and str(event.get("path")) in known:
-                lines.append(line)
-                told.add(event["path"])
+    for line, event in _saves_told(layout, begin):
+        if str(event.get("path")) in known:
+            lines.append(line)
+            told.add(event["path"])
     own = facts[entry["tag"]]
     if own["path"] not in told:
         # Killed between the two: the index knew it, the record did not yet.
         name = RunReader(layout.root).run().get("run_id") or run_id(layout)
         lines.append(encode({"event": "checkpoint", "time": entry["time"], "run_id": name, **own}))
     return b"".join(lines)
+
+
+def _saves_told(layout: RunLayout, begin: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The `checkpoint` events from a place in the record on, each with its line."""
+    with suppress(OSError), open_plain(layout.events) as file:
+        file.seek(begin)
+        while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
+            event = decode(line)
+            if event is not None and event["event"] == "checkpoint":
+                yield line, event
+
+
+def seconds_of_save(layout: RunLayout, tag: str, begin: int) -> float | None:
+    """How long it took to copy and write a checkpoint; None where the record does not tell.
+
+    Args:
+        layout: the run's paths.
+        tag: of the checkpoint.
+        begin: bytes of events that the record had when it was taken.
+    """
+    path = layout.model_file(tag).relative_to(layout.root).as_posix()
+    for _, event in _saves_told(layout, begin):
+        if event.get("path") == path and 0.0 <= (seconds := as_number(event.get("seconds"))) < math.inf:
+            return seconds
+    return None
 
 
 def drop_newer(layout: RunLayout, tag: str) -> None:
