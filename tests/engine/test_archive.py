@@ -244,6 +244,12 @@ def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
     assert same(load(tmp_path / "here.pt"), GOOD)
 
 
+def with_attribute() -> torch.nn.Parameter:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.tensor_model_parallel = True  # type: ignore[attr-defined]
+    return parameter
+
+
 KINDS: dict[str, Any] = {
     "plain values": [None, True, 3, 2.5, "x", b"y", 10**30, complex(1, 2), (1, (2,)), {1, 2}],
     "torch's values": [torch.float32, torch.uint16, torch.device("cpu"), torch.Size([1])],
@@ -252,6 +258,7 @@ KINDS: dict[str, Any] = {
     "views": [torch.arange(12.0).reshape(3, 4).t(), torch.zeros(0, 3), torch.tensor(1.0)],
     "float8": torch.ones(3).to(torch.float8_e4m3fn),
     "parameter": torch.nn.Parameter(torch.ones(2)),
+    "parameter with an attribute": with_attribute(),
     "sparse": torch.eye(3).to_sparse(),
     "not a number": torch.tensor([float("nan"), -0.0, float("inf")]),
 }  # fmt: skip
@@ -278,6 +285,36 @@ def test_nothing_that_a_file_attached_to_an_object_survives(tmp_path: Path) -> N
     assert type(state) is dict
     assert type(state["a"]) is torch.Tensor
     assert not state["a"].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("size", "attributes", "says"),
+    [
+        (
+            (1 << 40,),
+            {"numel": complex, "untyped_storage": bytearray, "detach": Counter},
+            "than what is stored",
+        ),
+        ((4,), {"__class__": torch.Size}, "__class__"),
+    ],
+)
+def test_attributes_of_a_parameter_take_the_place_of_nothing(
+    size: tuple[int, ...], attributes: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    stored = tensor(Stored(), size, (0,) if size[0] > 4 else (1,))
+    rebuild = torch._utils._rebuild_parameter_with_state
+    path = archive(tmp_path / "x.pt", {"a": Call(rebuild, stored, True, OrderedDict(), attributes)})
+    with pytest.raises(FileError, match=says):
+        load(path)
+
+
+@pytest.mark.parametrize("value", [torch.ones(1).expand(3), frozenset({1})])
+def test_what_is_plain_in_another_form_is_refused_with_that_form(value: Any, tmp_path: Path) -> None:
+    torch.save({"a": value}, tmp_path / "x.pt")
+    with pytest.raises(FileError) as error:
+        load(tmp_path / "x.pt")
+    assert error.value.hint is not None
+    assert "tensor.detach().contiguous(), a list for a frozenset" in error.value.hint
 
 
 @given(st.integers(0, len(saved()) - 1), st.integers(0, 255))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Points, PointsHparams, events
+from tests.helpers import Points, PointsHparams, events, resume
 from tests.pseudo import wait_until
 from tui_trainer import train
-from tui_trainer.engine import launch
+from tui_trainer.engine import experiment, launch
 from tui_trainer.engine.clock import TrainingClock
 from tui_trainer.engine.deadline import FLOOR_S, SLURM_END, Deadline, end_time
 from tui_trainer.engine.experiment import Experiment
@@ -167,3 +167,27 @@ def test_max_minutes_leaves_time_for_the_last_save(tmp_path: Path, monkeypatch: 
     result = train(Points(on_batch=step), values, runs_dir=tmp_path)
     assert (result.status, result.reason, result.steps) == ("finished", "max_minutes 3 reached", 9)
     assert events(result.run_dir, "run_end")[0]["elapsed"] == 90.0
+
+
+def test_the_first_save_of_a_process_has_its_time_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    after_window = Experiment._after_window
+
+    def spying(self: Experiment, batches: int) -> bool:
+        told.append(self.closing_s() - 2.0 * self.slowest_step)
+        return after_window(self, batches)
+
+    monkeypatch.setattr(Experiment, "_after_window", spying)
+    monkeypatch.setattr(experiment, "checkpoint_bytes", lambda ready: 10**9)
+    monkeypatch.setattr(experiment, "check_disk", lambda *given: None)
+    values = {"epochs": 1, "checkpoint_every": 0, "log_rate": 0.0}
+    run_dir = train(Points(), values, runs_dir=tmp_path).run_dir
+    # A gigabyte at 50 MB/s, from the first step on whose time is known.
+    assert (told[0], told[-1]) == (0.0, pytest.approx(40.0))
+    (saved,) = events(run_dir, "checkpoint")
+    resume(Points(), run_dir, {**values, "epochs": 2})
+    assert told[-1] == pytest.approx(2.0 * saved["seconds"])
+    train(Points(), {**values, "max_minutes": 1}, runs_dir=tmp_path)
+    assert told[-1] == pytest.approx(12.0)

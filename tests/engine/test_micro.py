@@ -159,6 +159,13 @@ def test_a_size_of_ones_own_counts_more_than_one_that_was_found(tmp_path: Path) 
     assert set(task.passes) <= {8, 1, 2}
 
 
+def test_auto_begins_with_whole_batches_where_the_size_was_ones_own(tmp_path: Path) -> None:
+    run_dir = train(Small(), {**SGD, "epochs": 1, "micro_batch": 4}, runs_dir=tmp_path).run_dir
+    task = Small()
+    resume(task, run_dir, {**SGD, "epochs": 2, "micro_batch": "auto"})
+    assert max(task.passes) == 16
+
+
 def test_what_a_failed_pass_held_is_free_before_the_next_one() -> None:
     held: list[weakref.ref[Tensor]] = []
 

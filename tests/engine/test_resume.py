@@ -326,6 +326,52 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_an_alert(tmp_path: Path
     assert [event["step"] for event in events(result.run_dir, "run_resume")] == [6]
 
 
+class Shifted(Points):
+    """With evaluations that are worse than they are.
+
+    Args:
+        worse: by so much after so many training batches of the process.
+        otherwise: by so much after any other number.
+    """
+
+    def __init__(self, worse: dict[int, float], otherwise: float = 0.0) -> None:
+        super().__init__()
+        self.worse = worse
+        self.otherwise = otherwise
+
+    def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+        loss, outputs, targets = super().compute_loss(model, batch, criterion)
+        worse = self.worse.get(self.trained_batches, self.otherwise)
+        return (loss if model.training else loss + worse), outputs, targets
+
+
+@pytest.mark.parametrize(
+    ("worse", "values", "before"),
+    [
+        ({}, {}, "2"),
+        ({12: 10}, {}, "1"),
+        ({8: -10, 18: -20}, {"eval_every": "4steps"}, "1+2"),
+    ],
+)
+def test_when_the_best_is_damaged_the_best_before_it_is_marked_and_kept(
+    worse: dict[int, float], values: dict[str, Any], before: str, tmp_path: Path
+) -> None:
+    run_dir = train(Shifted(worse), {**BASE, **values}, runs_dir=tmp_path).run_dir
+    layout = RunLayout(run_dir)
+
+    def best() -> list[str]:
+        return [entry["tag"] for entry in read_index(layout) if entry["best"]]
+
+    assert best() == ["3"]
+    data = bytearray(layout.model_file("3").read_bytes())
+    data[len(data) // 2] ^= 1
+    layout.model_file("3").write_bytes(data)
+    resume(Shifted({}, otherwise=100), run_dir, {**BASE, **values, "epochs": 5, "keep_checkpoints": 1})
+    assert best() == [before]
+    told = events(run_dir, "run_end")[-1]["best"]["value"]
+    assert [e["metrics"]["test/loss"] for e in read_index(layout) if e["best"]] == [told]
+
+
 def test_another_model_is_refused_by_name(tmp_path: Path) -> None:
     result = train(Points(), {**BASE, "epochs": 1}, runs_dir=tmp_path)
     before = sorted(path.name for path in result.run_dir.rglob("*.pt"))

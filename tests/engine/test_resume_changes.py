@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
 
 from tests.engine.test_controls import send_at
 from tests.engine.test_fork import fork
@@ -82,22 +83,28 @@ def lr_at(run_dir: Path) -> np.ndarray[Any, Any]:
     return rows(run_dir)["lr"]
 
 
-def resumed_rates(tmp_path: Path, before: dict[str, Any], after: dict[str, Any], stop_at: int = 9) -> Any:
+def resumed_rates(
+    tmp_path: Path,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    stop_at: int = 9,
+    task: type[Points] = Task,
+) -> Any:
     """The rate of each step of a run that was cut off and then went on with changed hparams."""
     values = {**BASE, "epochs": 3, "checkpoint_every": f"{stop_at}steps", **before}
     with pytest.raises(TrainerError, match="power cut"):
-        train(Task(on_batch=crash_at(stop_at + 1)), values, runs_dir=tmp_path)
+        train(task(on_batch=crash_at(stop_at + 1)), values, runs_dir=tmp_path)
     (run_dir,) = tmp_path.iterdir()
-    resume(Task(), run_dir, {**values, **after})
+    resume(task(), run_dir, {**values, **after})
     found = lr_at(run_dir)
     assert len(found) == 18
     return found[stop_at:]
 
 
-def formula(tmp_path: Path, values: dict[str, Any]) -> np.ndarray[Any, Any]:
+def formula(tmp_path: Path, values: dict[str, Any], task: type[Points] = Task) -> np.ndarray[Any, Any]:
     """The rate of each step of a run that has had these hparams from its first step on."""
     values = {**BASE, "epochs": 3, "checkpoint_every": 0, **values}
-    return lr_at(train(Task(), values, runs_dir=tmp_path).run_dir)
+    return lr_at(train(task(), values, runs_dir=tmp_path).run_dir)
 
 
 SCHEDULES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -122,6 +129,89 @@ def test_the_rate_goes_on_as_if_it_had_been_so_from_the_first_step(case: str, tm
     found = resumed_rates(tmp_path / "runs", before, after)
     expected = formula(tmp_path / "whole", {**before, **after})
     np.testing.assert_allclose(found, expected[9:], rtol=1e-12, atol=1e-18)
+
+
+def own_cosine(hparams: Any, optimizer: Any, total: int) -> Any:
+    return lr_scheduler.CosineAnnealingLR(optimizer, total)
+
+
+def own_steps(hparams: Any, optimizer: Any, total: int) -> Any:
+    return lr_scheduler.StepLR(optimizer, 4, gamma=hparams.lr_decay)
+
+
+def own_warm_restarts(hparams: Any, optimizer: Any, total: int) -> Any:
+    warm = lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4)
+    restarts = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, max(1, hparams.lr_decay_every))
+    return lr_scheduler.SequentialLR(optimizer, [warm, restarts], milestones=[4])
+
+
+def own_chain(hparams: Any, optimizer: Any, total: int) -> Any:
+    first = lr_scheduler.ExponentialLR(optimizer, hparams.lr_decay)
+    return lr_scheduler.ChainedScheduler([first, lr_scheduler.PolynomialLR(optimizer, total, 2.0)])
+
+
+def own_cycle(hparams: Any, optimizer: Any, total: int) -> Any:
+    return lr_scheduler.OneCycleLR(optimizer, hparams.lr, total, div_factor=100 * hparams.lr_decay)
+
+
+def own_factor(hparams: Any, optimizer: Any, total: int) -> Any:
+    return lr_scheduler.LambdaLR(optimizer, lambda step: hparams.lr_decay**step)
+
+
+OWN_SCHEDULES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "a shorter cosine": (own_cosine, {"epochs": 6}, {"epochs": 3}),
+    "a longer cosine": (own_cosine, {"max_steps": 10}, {"max_steps": None}),
+    "lr of a cosine": (own_cosine, {}, {"lr": 0.02}),
+    "deeper steps": (own_steps, {"lr_decay": 0.9}, {"lr_decay": 0.5}),
+    "deeper steps, and lr": (own_steps, {"lr_decay": 0.9}, {"lr_decay": 0.5, "lr": 0.5}),
+    "rarer restarts": (own_warm_restarts, {"lr_decay_every": 2}, {"lr_decay_every": 5}),
+    "a chain": (own_chain, {"lr_decay": 0.9, "epochs": 5}, {"lr_decay": 0.8, "epochs": 3}),
+    "a cycle from lower": (own_cycle, {"lr_decay": 0.1}, {"lr_decay": 0.2, "lr": 0.02}),
+    "a factor": (own_factor, {"lr_decay": 0.9}, {"lr_decay": 0.8}),
+}
+
+
+@pytest.mark.parametrize("case", OWN_SCHEDULES)
+def test_a_schedule_of_the_tasks_own_follows_changed_hparams_too(case: str, tmp_path: Path) -> None:
+    build, before, after = OWN_SCHEDULES[case]
+
+    class Own(Task):
+        def scheduler(self, hparams: Any, optimizer: Any, total_steps: int | None) -> Any:
+            return build(hparams, optimizer, total_steps)
+
+    found = resumed_rates(tmp_path / "runs", before, after, task=Own)
+    expected = formula(tmp_path / "whole", {**before, **after}, task=Own)
+    np.testing.assert_allclose(found, expected[9:], rtol=1e-12, atol=1e-18)
+
+
+class Halving(lr_scheduler.LRScheduler):
+    """A scheduler that torch does not have: its rate is halved every so many steps."""
+
+    def __init__(self, optimizer: Any, every: int) -> None:
+        self.every = every
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[Any]:
+        return [rate * 0.5 ** (self.last_epoch // self.every) for rate in self.base_lrs]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [({"lr_decay_every": 3}, ["after step 12: Halving keeps every 6, not 3"]), ({"dropout": 0.3}, [])],
+)
+def test_a_schedule_that_keeps_its_settings_is_told_of(
+    changed: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    class Own(Task):
+        def scheduler(self, hparams: Any, optimizer: Any, total_steps: int | None) -> Any:
+            return Halving(optimizer, hparams.lr_decay_every)
+
+    values = {**BASE, "lr_decay_every": 6}
+    run_dir = train(Own(), values, runs_dir=tmp_path).run_dir
+    resume(Own(), run_dir, {**values, "epochs": 3, **changed})
+    assert lr_at(run_dir).tolist() == [0.01] * 6 + [0.005] * 6 + [0.0025] * 6
+    alerts = [a["message"] for a in events(run_dir, "alert") if "own schedule" in a["title"]]
+    assert [message.partition(";")[0] for message in alerts] == told
 
 
 class Stuck(Task):
@@ -253,6 +343,32 @@ def test_a_live_rate_stays_unless_lr_is_given(scheduler: Any) -> None:
     assert go_on(saved, {"lr": 0.01}, 5, scheduler=scheduler, lr=0.05) == pytest.approx(0.05 * shape)
     # Typed, though it says what the hparam said before.
     assert go_on(saved, {"lr": 0.01}, 5, scheduler=scheduler, lr=0.01) == pytest.approx(0.01 * shape)
+
+
+def test_a_live_rate_keeps_its_proportion_in_a_schedule_of_the_tasks_own() -> None:
+    class Own(Points):
+        def scheduler(self, hparams: Any, optimizer: Any, total_steps: int | None) -> Any:
+            return lr_scheduler.ExponentialLR(optimizer, hparams.lr_decay)
+
+    def built(decay: float) -> tuple[torch.optim.Optimizer, Schedule]:
+        optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.01)
+        hparams = PointsHparams(lr=0.01, lr_decay=decay)
+        return optimizer, build_schedule(Own(), hparams, optimizer, 10, 5, "min")
+
+    optimizer, live = built(0.5)
+    for _ in range(2):
+        optimizer.step()
+        live.after_step()
+    live.set_lr(0.005)
+    changed, fresh = built(0.8)
+    for _ in range(2):
+        # As after a rollback, also when it has moved on in between.
+        changed.load_state_dict(optimizer.state_dict())
+        fresh.load_state_dict(live.state_dict(), 2, {"lr_decay": 0.5})
+        assert fresh.rate == pytest.approx(2 * 0.01 * 0.8**2, rel=1e-12)
+        changed.step()
+        fresh.after_step()
+        assert fresh.rate == pytest.approx(2 * 0.01 * 0.8**3, rel=1e-12)
 
 
 def test_a_checkpoint_that_does_not_hold_its_lr_is_scaled_by_its_hparams() -> None:
@@ -395,3 +511,16 @@ def test_a_changed_run_goes_on_exactly_from_then_on(tmp_path: Path) -> None:
     resume(Task(), broken, changed)
     assert all(torch.equal(one, weights(whole, 4)[name]) for name, one in weights(broken, 4).items())
     assert not math.isnan(lr_at(broken)[-1])
+
+
+def test_what_went_bad_by_a_changed_hparam_is_looked_for_with_it(tmp_path: Path) -> None:
+    class Fragile(Task):
+        def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> tuple[Any, Any, Any]:
+            loss, outputs, targets = super().compute_loss(model, batch, criterion)
+            broken = max(float(p.detach().abs().max()) for p in model.parameters()) > 50
+            return (loss * math.nan if model.training and broken else loss), outputs, targets
+
+    values = {**BASE, "optimizer": "SGD"}
+    run_dir = train(Fragile(), values, runs_dir=tmp_path).run_dir
+    with pytest.raises(TrainerError, match=r"step 14: epoch 3, batch 2.*first bad: the loss"):
+        resume(Fragile(), run_dir, {**values, "epochs": 3, "lr": 1e3})

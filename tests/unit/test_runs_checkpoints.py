@@ -100,6 +100,16 @@ def test_removing_takes_the_entry_and_all_its_files(layout: RunLayout) -> None:
     ]
 
 
+def test_the_mark_of_the_best_passes_to_the_one_that_is_named_only_if_the_best_goes(
+    layout: RunLayout,
+) -> None:
+    for epoch in (1, 2, 3):
+        save(layout, epoch, best=epoch == 2)
+    assert tags(remove_entries(layout, ["3"], best="1"), "best") == ["2"]
+    assert tags(remove_entries(layout, ["2"], best="1"), "best") == ["1"]
+    assert tags(read_index(layout), "best") == ["1"]
+
+
 def test_files_stay_if_the_index_can_not_be_written(
     layout: RunLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:

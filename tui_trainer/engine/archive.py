@@ -35,8 +35,9 @@ _END, _LOCATOR, _RECORD = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL"), st
 """The tail of a zip file: its end; before it, in what torch writes, where the 64-bit record is, and that."""
 
 _REBUILT = re.compile(
-    r"torch\._utils _rebuild_(tensor_v[23]|parameter|sparse_tensor)|torch\.serialization _get_layout"
-    r"|torch\.storage UntypedStorage|torch (\w+Storage|Size|device|(bfloat|float|complex|u?int)\w+|bool)"
+    r"torch\._utils _rebuild_(tensor_v[23]|parameter(_with_state)?|sparse_tensor)"
+    r"|torch\.serialization _get_layout|torch\.storage UntypedStorage"
+    r"|torch (\w+Storage|Size|device|(bfloat|float|complex|u?int)\w+|bool)"
     r"|collections (OrderedDict|Counter)|_codecs encode|__builtin__ (set|bytearray|complex)"
 )
 """What a pickle may name, as `module name`."""
@@ -46,6 +47,10 @@ _IMPORTS = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray, torch.dtype, torch.device)
 _HOLDS = "a checkpoint holds nothing but tensors and plain values"
 _HINT = "get it again from where it was made; tui-train checkpoints verify RUN shows which files are good"
+_PLAIN_HINT = (
+    "don't load it by other means unless you trust whoever made it, who can save it anew with plain values: "
+    "tensor.detach().contiguous(), a list for a frozenset"
+)
 _LEGACY_HINT = (
     "whoever trusts it can write it anew: torch.save(torch.load(OLD, weights_only=True), NEW) with torch 2"
 )
@@ -198,10 +203,7 @@ def _check_pickle(data: bytes) -> None:
     for instruction, argument, _ in pickletools.genops(data):
         named = argument if isinstance(argument, str) else instruction.name
         if instruction.name in _IMPORTS or (instruction.name == "GLOBAL" and not _REBUILT.fullmatch(named)):
-            raise _Refused(
-                f"it asks for {named.replace(' ', '.')!r}, and {_HOLDS}",
-                "don't load it by other means unless you trust whoever made it",
-            )
+            raise _Refused(f"it asks for {named.replace(' ', '.')!r}, and {_HOLDS}", _PLAIN_HINT)
 
 
 class _Plain:
@@ -234,21 +236,24 @@ class _Plain:
             return kind(self.rebuilt(part, depth + 1) for part in value)
         if kind in _SCALARS or kind is torch.Size:
             return value
-        raise _Refused(f"it holds a {kind.__name__}, and {_HOLDS}")
+        raise _Refused(f"it holds a {kind.__name__}, and {_HOLDS}", _PLAIN_HINT)
 
-    def _tensor(self, tensor: Tensor) -> Tensor:
+    def _tensor(self, stored: Tensor) -> Tensor:
+        # A parameter may come with attributes of any name: its methods are not asked, and it goes no further.
+        tensor = Tensor.detach(stored)
         if tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:
-            raise _Refused("it holds a tensor without values, or of a special kind")
+            raise _Refused("it holds a tensor without values, or of a special kind", _PLAIN_HINT)
         for part in _dense_parts(tensor):
             storage = part.untyped_storage()
             if part.numel() * part.element_size() > storage.nbytes():
-                raise _Refused(f"a tensor of shape {tuple(part.shape)} is larger than what is stored of it")
+                shape = tuple(part.shape)
+                raise _Refused(f"a tensor of shape {shape} is larger than what is stored of it", _PLAIN_HINT)
             if storage.data_ptr() not in self._storages:
                 self._storages.add(storage.data_ptr())
                 self._room -= storage.nbytes()
         if self._room < 0:
             raise _Refused("its tensors are larger than the file")
-        return tensor.detach()
+        return tensor
 
 
 def _dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:

@@ -46,7 +46,7 @@ def _changed(batch: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def tensors_of(batch: Any) -> Iterator[Tensor]:
-    """Every tensor in a batch of any nesting."""
+    """Every tensor in a batch of any nesting, or in an optimizer's state."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Mapping):
@@ -55,7 +55,7 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
     elif isinstance(batch, (list, tuple)):
         for part in batch:
             yield from tensors_of(part)
-    elif dataclasses.is_dataclass(batch):
+    elif dataclasses.is_dataclass(batch) and not isinstance(batch, type):
         for field in dataclasses.fields(batch):
             yield from tensors_of(getattr(batch, field.name))
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,13 @@ class Start:
         weights: state_dict of the evaluated model.
         state: a trainer state.
         path: the file of the weights, for messages.
+        before: the hparams that have changed since, with the values that it was trained with.
     """
 
     weights: dict[str, Tensor]
     state: Mapping[str, Any]
     path: Path
+    before: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def _repeat(
 ) -> Iterator[Window]:
     """The steps from a state on, across epochs. The caller trains on each."""
     # A copy: an optimizer goes on with the very tensors that it is given.
-    ready.load_state_dict(checkpoint.plain(start.state), start.weights, start.path, start.path)
+    state = checkpoint.plain(start.state)
+    ready.load_state_dict(state, start.weights, start.path, start.path, start.before)
     ready.model.train()
     progress = start.state["progress"]
     epoch, batch, step = int(progress["epoch"]), int(progress["batch"]), int(progress["step"])

@@ -21,7 +21,7 @@ from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause
 from tui_trainer.engine.evaluation import evaluate
-from tui_trainer.engine.forecast import check_disk, checkpoint_bytes
+from tui_trainer.engine.forecast import SAVED_BYTES_PER_S, check_disk, checkpoint_bytes
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.initial import InitialWeights
@@ -31,12 +31,12 @@ from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
-from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of
+from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of, seconds_of_save
 from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import PAUSE_S, Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
-from tui_trainer.runs.checkpoints import newest_good
+from tui_trainer.runs.checkpoints import newest_good, read_index
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
 
@@ -95,6 +95,7 @@ class Experiment:
         self.seconds = 0.0
         self.slowest_step = 0.0
         self._slowest_evaluation = 0.0
+        self._expected_save = 0.0
         self._clock = controls.clock
         self._requests = controls.inbox.requests
         self._began = self._clock()
@@ -171,12 +172,20 @@ class Experiment:
                 else:
                     # Time is what this run takes.
                     self.progress = replace(self.progress, seconds=0.0, epoch_seconds=0.0)
+        layout, each = self.writer.layout, checkpoint_bytes(ready)
+        if not self._expected_save:
+            self._expected_save = each / SAVED_BYTES_PER_S
+            if hparams.max_minutes is not None:
+                # A guess must not take the time that is there to train.
+                self._expected_save = min(self._expected_save, 6.0 * hparams.max_minutes)
+        own = None if resumed is None else sum(not entry["pinned"] for entry in read_index(layout))
         room = check_disk(
-            self.writer.layout.root,
-            checkpoint_bytes(ready),
+            layout.root,
+            each,
             hparams,
             ready.steps_per_epoch,
             self.progress.epoch,
+            own,
         )
         splits = ("train", *ready.splits.evaluated())
         directions = {
@@ -353,7 +362,9 @@ class Experiment:
 
     def closing_s(self) -> float:
         """Seconds that the step under way and a save after it may take. Any thread may ask."""
-        return 2.0 * (self.slowest_step + self._saver.slowest)
+        # Before its first steps a process has nothing to save, and must not end by a guess.
+        expected = self._expected_save if self.slowest_step else 0.0
+        return 2.0 * (self.slowest_step + (self._saver.slowest or expected))
 
     def _after_closing(self) -> float:
         """Seconds of training by the time that the run is measured and saved, if it ends here."""
@@ -585,13 +596,9 @@ class Experiment:
     def _restore(self, layout: RunLayout, tag: str) -> None:
         path, state_path = layout.model_file(tag), layout.trainer_state_file(tag)
         state = checkpoint.load_trainer_state(state_path)
-        restated: dict[str, Any] = {}
-        wait_anew, resume = False, self._resume
-        origin = (resume.layout, resume.entry["tag"]) if resume is not None and resume.entry else None
-        # What this process saved has its hparams.
-        if resume is not None and (layout, tag) == origin:
-            restated = resume.restated(self.hparams)
-            wait_anew = resume.forks or asks_for_more(resume.changes(self.hparams))
+        origin = self._origin(layout, tag)
+        restated = origin.restated(self.hparams) if origin is not None else {}
+        wait_anew = origin is not None and (origin.forks or asks_for_more(origin.changes(self.hparams)))
         with restoring(state_path):
             weights = checkpoint.load_weights(path)
             self._ready.load_state_dict(state, weights, path, state_path, restated, wait_anew)
@@ -600,12 +607,21 @@ class Experiment:
         self.best = self._ready.monitor.best()
         self.metrics, self.latest = dict(state["metrics"]), dict(state["latest"])
         self.progress = Progress.of(state["progress"])
+        told = seconds_of_save(layout, tag, state["record"]["event_bytes"])
+        self._expected_save = told or self._expected_save
         if self.best is None and math.isfinite(state["monitor"]["value"]):
             before = f"{state['monitor']['metric']} {state['monitor']['value']:.6g}"
             self._alert("info", "best counts anew", f"{before} was measured otherwise than from here on")
         live = state["schedule"].get("lr", self.hparams.lr)
         if restated.get("lr") == self.hparams.lr != live:
             self._alert("info", "learning rate", f"lr {live:g}, set while it was live -> {self.hparams.lr:g}")
+
+    def _origin(self, layout: RunLayout, tag: str) -> ResumePoint | None:
+        """Where this process went on, if it is this checkpoint; what it saved itself has its hparams."""
+        resume = self._resume
+        if resume is None or resume.entry is None or (layout, tag) != (resume.layout, resume.entry["tag"]):
+            return None
+        return resume
 
     def _load_weights(self, model: nn.Module) -> None:
         assert self._weights is not None
@@ -673,7 +689,9 @@ class Experiment:
             if entry is not None:
                 path = layout.model_file(entry["tag"])
                 state = checkpoint.load_trainer_state(layout.trainer_state_file(entry["tag"]))
-                start = Start(checkpoint.load_weights(path), state, path)
+                origin = self._origin(layout, entry["tag"])
+                restated = origin.restated(self.hparams) if origin is not None else {}
+                start = Start(checkpoint.load_weights(path), state, path, restated)
             accumulation = self.hparams.grad_accumulation
             if start is not None and (
                 cause := find_cause(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from torch.optim import Optimizer
 
 from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
+from tui_trainer.engine.batches import tensors_of
 from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.shortage import in_units
 from tui_trainer.errors import FileError
 
+SAVED_BYTES_PER_S = 50e6
+"""What a disk that has not been tried is trusted with: the rate of a busy network file system."""
 _EXTRA_BYTES = 64 << 10
 """Random states, sums and JSON of a checkpoint."""
 _STATES = {
@@ -35,7 +38,7 @@ def checkpoint_bytes(ready: Prepared) -> int:
 
 
 def _optimizer_bytes(optimizer: Optimizer) -> int:
-    there = _bytes(_tensors(optimizer.state))
+    there = _bytes(tensors_of(optimizer.state))
     if there:
         # It goes on from a checkpoint, or tells by itself.
         return there
@@ -45,75 +48,86 @@ def _optimizer_bytes(optimizer: Optimizer) -> int:
     return (states + momentum) * trained
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _tensors(part)
-
-
 def _bytes(tensors: Iterable[Any]) -> int:
-    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))
+    """What tensors take in a file: those that are tied are written once."""
+    distinct = {_place(tensor): tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor)}
+    return sum(distinct.values())
 
 
-def checkpoints_kept(hparams: Hparams, steps_per_epoch: int | None, epochs_done: int = 0) -> int | None:
-    """How many checkpoints a run leaves on the disk at most; None where that depends on time.
+def _place(tensor: Tensor) -> tuple[int, ...]:
+    if tensor.layout != torch.strided or not tensor.numel():
+        return (id(tensor),)
+    return (tensor.data_ptr(), *tensor.shape, *tensor.stride())
 
-    Beside the newest ones the best and the last stay, and a new one is written before an old one goes.
+
+def checkpoints_to_come(
+    hparams: Hparams, steps_per_epoch: int | None, epochs_done: int = 0, own: int | None = None
+) -> int | None:
+    """By how many checkpoints a run will grow on the disk at most; None where that depends on time.
+
+    Beside the newest ones the best one stays and the one that the run goes on from, and a new one is written
+    before an old one goes.
+
+    Args:
+        hparams: of the run.
+        steps_per_epoch: optimizer steps of an epoch; None where that is not known.
+        epochs_done: finished ones, of a run that goes on.
+        own: checkpoints that a run that goes on has there and may delete; None for a run that begins.
     """
     every = Every.parse(hparams.checkpoint_every)
-    kept = None if hparams.keep_checkpoints is None else hparams.keep_checkpoints + 2
-    epochs = max(0, hparams.epochs - epochs_done)
     if every.amount == 0:
         return 1
+    epochs = max(0, hparams.epochs - epochs_done)
+    known = []
+    if hparams.keep_checkpoints is not None:
+        at_most = hparams.keep_checkpoints + (2 if own is None else 3)
+        known.append(max(1, at_most - (own or 0)))
     if every.unit == "epochs":
-        planned: int | None = epochs // every.amount + 1
+        known.append(epochs // every.amount + 1)
     elif every.unit == "steps" and steps_per_epoch is not None:
-        planned = epochs * steps_per_epoch // every.amount + 1
-    else:
-        planned = None
-    known = [count for count in (kept, planned) if count is not None]
-    return min(known) if known else None
+        known.append(epochs * steps_per_epoch // every.amount + 1)
+    return min(known, default=None)
 
 
 def check_disk(
-    root: Path, each: int, hparams: Hparams, steps_per_epoch: int | None, epochs_done: int = 0
+    root: Path,
+    each: int,
+    hparams: Hparams,
+    steps_per_epoch: int | None,
+    epochs_done: int = 0,
+    own: int | None = None,
 ) -> str | None:
     """Compare what a run will write with the room on its disk.
 
     Args:
         root: the run directory.
         each: bytes of a checkpoint.
-        hparams: of the run.
-        steps_per_epoch: optimizer steps of an epoch; None where that is not known.
-        epochs_done: finished ones, of a run that goes on.
+        hparams, steps_per_epoch, epochs_done, own: as for `checkpoints_to_come`.
 
     Returns:
         A warning: there is room for some checkpoints but not for all. None where there is for all.
 
     Raises:
-        FileError: not even two fit, so that none could be replaced by the next.
+        FileError: no checkpoint could be replaced by the next, which is written before the old one goes.
     """
     free = _free(root)
     if free is None:
         return None
-    if free < 2 * each:
+    if free < (each if own else 2 * each):
+        needed = "a new one is written before an old one goes" if own else "two must fit"
+        way = "delete some with tui-train checkpoints rm" if own else "choose another disk with --runs-dir"
         raise FileError(
             "not enough room for checkpoints",
-            f"one takes about {in_units(each)} and two must fit; {in_units(free)} free at {root}",
-            "make room, or choose another disk with --runs-dir",
+            f"one takes about {in_units(each)} and {needed}; {in_units(free)} free at {root}",
+            f"make room, or {way}",
         )
-    kept = checkpoints_kept(hparams, steps_per_epoch, epochs_done)
-    if kept is None or kept * each <= free:
+    count = checkpoints_to_come(hparams, steps_per_epoch, epochs_done, own)
+    if count is None or count * each <= free:
         return None
     return (
-        f"up to {kept:,} checkpoints of about {in_units(each)} take {in_units(kept * each)}, and "
-        f"{in_units(free)} are free at {root}; with --keep_checkpoints N only the newest, the best and the "
-        "pinned ones stay"
+        f"up to {count:,} {'more ' if own else ''}checkpoints of about {in_units(each)} take "
+        f"{in_units(count * each)}, and {in_units(free)} are free at {root}; with --keep_checkpoints N only "
+        "the newest, the best and the pinned ones stay"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.names import OPTION_NAMES
+from tui_trainer.engine.alerts import Alert, no_alert
 from tui_trainer.errors import TrainerError, UsageError
 
 if TYPE_CHECKING:
@@ -120,8 +122,13 @@ def _refuse_unfit(hparams: Hparams, model: nn.Module) -> None:
 _SHAPE = frozenset({"warmup", "lr_decay", "lr_decay_every", "momentum", "betas"})
 """Hparams that decide the present rate, or the momentum that a cycle moves with it."""
 _OF_STEPS = frozenset({"total_steps", "lr_lambdas", "_schedule_phases"})
-_OF_A_PLATEAU = frozenset({"factor", "patience", "mode", "mode_worse"})
+_OF_A_PLATEAU = frozenset(
+    {"factor", "patience", "mode", "mode_worse", "threshold", "threshold_mode", "cooldown", "min_lrs", "eps"}
+)
 """What the state_dict of a scheduler holds of the hparams that it was built with."""
+_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+"""What schedulers keep of rates in an optimizer's parameter groups."""
+_OF_GROUPS = (*_RATES, "max_momentum", "base_momentum", "swa_lr")
 
 
 class Schedule:
@@ -132,6 +139,8 @@ class Schedule:
         optimizer: whose rate it is.
         lr: the hparam that it was built with.
         length: optimizer steps of the whole run; None where that is not known.
+        own: it is the task's, so nobody here knows which hparams it depends on.
+        alert: is told when changed hparams have no effect on it.
 
     Attributes:
         lr: what the hparam `lr` would be for the rates as they are now: another one after `set_lr`.
@@ -143,13 +152,23 @@ class Schedule:
         optimizer: Optimizer,
         lr: float,
         length: int | None = None,
+        *,
+        own: bool = False,
+        alert: Alert = no_alert,
     ) -> None:
-        self.lr = lr
+        self.lr = self._built_lr = lr
+        self._own = own
+        self._alert = alert
+        self._told = False
         self._scheduler = scheduler
         self._optimizer = optimizer
         self._length = length
         self._set_to: float | None = None
         self._by_step = scheduler is not None and not isinstance(scheduler, ReduceLROnPlateau)
+        self._start: tuple[dict[str, Any], list[dict[str, Any]]] | None = None
+        if own and scheduler is not None and _counts_steps(scheduler):
+            groups = [{k: g[k] for k in _OF_GROUPS if k in g} for g in optimizer.param_groups]
+            self._start = copy.deepcopy((scheduler.state_dict(), groups))
 
     def after_step(self) -> None:
         """Call after each optimizer step."""
@@ -210,7 +229,7 @@ class Schedule:
             return lr if rate == before else rate * factor
 
         for group in self._optimizer.param_groups:
-            for key in ("lr", "initial_lr", "max_lr", "min_lr"):
+            for key in _RATES:
                 if key in group:
                     _assign(group, key, scaled(float(group[key])))
         _scale_bases(self._scheduler, scaled)
@@ -233,9 +252,32 @@ class Schedule:
                 scales the schedule; a changed shape holds as if it had been so from the first step.
         """
         before = before or {}
-        lr, saved = self.lr, state.get("scheduler")
-        self.lr = float(state.get("lr", before.get("lr", lr)))
+        saved = state.get("scheduler")
+        self.lr = float(state.get("lr", before.get("lr", self._built_lr)))
         self._set_to = state.get("set_to")
+        stretched = saved is not None and state["length"] != self._length
+        if self._start is not None and (stretched or before):
+            self._replay(step, self._built_lr if "lr" in before else self.lr)
+            moved = True
+        else:
+            if self._own and self._by_step and saved is not None and (stretched or before):
+                self._tell_what_stays(saved)
+            self._load(saved, step, before)
+            moved = (stretched or bool(_SHAPE & before.keys())) and isinstance(
+                self._scheduler, (LambdaLR, OneCycleLR)
+            )
+            if moved:
+                # The next step's rate is the saved one's of another length or shape.
+                self._use(self._rates())
+        if moved and stretched and self._set_to is not None and self.rate > self._set_to:
+            # Set near the end of a cosine it was a large part of a base rate that nobody meant to use.
+            self.set_lr(self._set_to)
+        if "lr" in before:
+            self._scale(self._built_lr)
+            self._set_to = None
+
+    def _load(self, saved: dict[str, Any] | None, step: int, before: Mapping[str, Any]) -> None:
+        """Set the scheduler to its saved state, except for what it was built with."""
         if self._scheduler is None:
             if saved is not None and "base_lrs" in saved:
                 # A warm-up is over that the rate may have stood in the middle of.
@@ -252,16 +294,37 @@ class Schedule:
             # So far the rate was constant.
             self._scheduler.last_epoch = step
             self._scheduler.base_lrs = [float(group["lr"]) for group in self._optimizer.param_groups]
-        stretched = saved is not None and state["length"] != self._length
-        if (stretched or _SHAPE & before.keys()) and isinstance(self._scheduler, (LambdaLR, OneCycleLR)):
-            # The next step's rate is the saved one's of another length or shape.
-            self._use(self._rates())
-            if stretched and self._set_to is not None and self.rate > self._set_to:
-                # Set near the end of a cosine it was a large part of a base rate that nobody meant to use.
-                self.set_lr(self._set_to)
-        if "lr" in before:
-            self._scale(lr)
-            self._set_to = None
+
+    def _replay(self, step: int, lr: float) -> None:
+        """Stand where the scheduler, as it was built, stands after so many steps.
+
+        Args:
+            step: optimizer steps done.
+            lr: what the hparam `lr` is for these rates.
+        """
+        assert self._scheduler is not None
+        assert self._start is not None
+        state, rates = copy.deepcopy(self._start)
+        for group, built in zip(self._optimizer.param_groups, rates, strict=True):
+            for key, value in built.items():
+                _assign(group, key, value)
+        self._scheduler.load_state_dict(state)
+        for _ in range(step):
+            self.after_step()
+        self.lr = self._built_lr
+        self._scale(lr)
+
+    def _tell_what_stays(self, saved: Mapping[str, Any]) -> None:
+        """Tell once what would be otherwise in a scheduler that can't be replayed, if it were not kept."""
+        assert self._scheduler is not None
+        built, kept = _numbers(self._scheduler.state_dict()), _numbers(saved)
+        differ = [name for name, value in built.items() if name in kept and kept[name] != value]
+        if differ and not self._told:
+            listed = ", ".join(f"{name} {kept[name]:g}, not {built[name]:g}" for name in differ[:4])
+            kind = type(self._scheduler).__name__
+            message = f"{kind} keeps {listed}; schedulers of torch.optim follow the hparams"
+            self._alert("the task's own schedule goes on as it was saved", message)
+        self._told = True
 
     def start_over(self) -> None:
         """Compare with no earlier evaluation: those measured something else."""
@@ -281,9 +344,25 @@ class Schedule:
             _assign(group, "lr", float(rate))
 
 
+def _counts_steps(scheduler: Any) -> bool:
+    """Whether a scheduler is known to depend on nothing but what it was built with and the steps done."""
+    if isinstance(scheduler, ReduceLROnPlateau) or not type(scheduler).__module__.startswith("torch.optim."):
+        return False
+    return all(_counts_steps(inner) for inner in getattr(scheduler, "_schedulers", ()))
+
+
+def _numbers(state: Mapping[str, Any]) -> dict[str, float]:
+    """What of a scheduler's state_dict may be a setting."""
+    return {
+        name: float(value)
+        for name, value in state.items()
+        if isinstance(value, (int, float)) and name != "last_epoch" and not name.startswith("_")
+    }
+
+
 def _assign(group: dict[str, Any], key: str, value: float) -> None:
     """A rate of a parameter group; one that is a tensor (capturable optimizers) stays that tensor."""
-    if isinstance(group[key], torch.Tensor):
+    if isinstance(group.get(key), torch.Tensor):
         group[key].fill_(value)
     else:
         group[key] = value
@@ -306,12 +385,14 @@ def build_schedule(
     total_steps: int | None,
     steps_per_epoch: int | None,
     mode: str,
+    alert: Alert = no_alert,
 ) -> Schedule:
     """The task's own scheduler, or the one that `hparams.scheduler` names.
 
     Args:
         total_steps: optimizer steps of the whole run; None where the data have no length.
         mode: "min" or "max", for plateau.
+        alert: is told what changed hparams have no effect on.
 
     Raises:
         UsageError: the schedule needs a length that the data do not have.
@@ -319,9 +400,10 @@ def build_schedule(
     # A scaler that finds its first scale too large skips the first step, which is no mistake of anybody's.
     warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
     scheduler = task.scheduler(hparams, optimizer, total_steps)
-    if scheduler is None:
+    own = scheduler is not None
+    if not own:
         scheduler = _scheduler_by_name(hparams, optimizer, total_steps, steps_per_epoch, mode)
-    return Schedule(scheduler, optimizer, hparams.lr, total_steps)
+    return Schedule(scheduler, optimizer, hparams.lr, total_steps, own=own, alert=alert)
 
 
 def _scheduler_by_name(

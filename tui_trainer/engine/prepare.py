@@ -138,7 +138,7 @@ def assemble(
     with phase("building the optimizer"):
         optimizer = build_optimizer(task, hparams, model)
         steps_per_epoch, total_steps = count_steps(hparams, splits.train.batches)
-        schedule = build_schedule(task, hparams, optimizer, total_steps, steps_per_epoch, monitor.mode)
+        schedule = build_schedule(task, hparams, optimizer, total_steps, steps_per_epoch, monitor.mode, alert)
         scaler = torch.amp.GradScaler(device.torch.type) if hparams.precision == "float16" else None
         updater = Updater(
             model,

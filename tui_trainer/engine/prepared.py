@@ -125,7 +125,7 @@ class Prepared:
             self.schedule.start_over()
         if wait_anew and self.monitor.exhausted:
             self.monitor.restart_patience()
-        if "micro" in state:
+        if "micro" in state and "micro_batch" not in before:
             self.updater.micro.go_on_with(state["micro"]["train"])
             self.measuring.go_on_with(state["micro"]["eval"])
         # Last, since loading may draw random numbers.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from tui_trainer.engine.initial import InitialWeights, parent_facts
 from tui_trainer.errors import FileError
 from tui_trainer.files import open_plain, sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
-from tui_trainer.runs.events import CHANGED_HPARAMS, decode, encode
+from tui_trainer.runs.events import CHANGED_HPARAMS, as_number, decode, encode
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import LONGEST_LINE, RunReader
 from tui_trainer.runs.writer import RunWriter
@@ -128,13 +129,10 @@ def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
     facts = {e["tag"]: checkpoint_facts(layout, e) for e in read_index(layout) if parse_tag(e["tag"]) <= here}
     known = {fact["path"] for fact in facts.values()}
     lines, told = [], set()
-    with suppress(OSError), open_plain(layout.events) as file:
-        file.seek(begin)
-        while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
-            event = decode(line)
-            if event is not None and event["event"] == "checkpoint" and str(event.get("path")) in known:
-                lines.append(line)
-                told.add(event["path"])
+    for line, event in _saves_told(layout, begin):
+        if str(event.get("path")) in known:
+            lines.append(line)
+            told.add(event["path"])
     own = facts[entry["tag"]]
     if own["path"] not in told:
         # Killed between the two: the index knew it, the record did not yet.
@@ -143,10 +141,64 @@ def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
     return b"".join(lines)
 
 
+def _saves_told(layout: RunLayout, begin: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The `checkpoint` events from a place in the record on, each with its line."""
+    with suppress(OSError), open_plain(layout.events) as file:
+        file.seek(begin)
+        while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
+            event = decode(line)
+            if event is not None and event["event"] == "checkpoint":
+                yield line, event
+
+
+def seconds_of_save(layout: RunLayout, tag: str, begin: int) -> float | None:
+    """How long it took to copy and write a checkpoint; None where the record does not tell.
+
+    Args:
+        layout: the run's paths.
+        tag: of the checkpoint.
+        begin: bytes of events that the record had when it was taken.
+    """
+    path = layout.model_file(tag).relative_to(layout.root).as_posix()
+    for _, event in _saves_told(layout, begin):
+        if event.get("path") == path and 0.0 <= (seconds := as_number(event.get("seconds"))) < math.inf:
+            return seconds
+    return None
+
+
 def drop_newer(layout: RunLayout, tag: str) -> None:
-    """Delete the checkpoints after the one that a run goes on from: bad, or of a future that was undone."""
+    """Delete the checkpoints after the one that a run goes on from: bad, or of a future that was undone.
+
+    If the best is among them, the one that was the best so far at that checkpoint is marked again.
+
+    Raises:
+        FileError: the index or the checkpoint's trainer state is corrupt.
+        OSError: the index can't be written.
+    """
     here = parse_tag(tag)
-    remove_entries(layout, [e["tag"] for e in read_index(layout) if parse_tag(e["tag"]) > here])
+    entries = read_index(layout)
+    newer = [entry for entry in entries if parse_tag(entry["tag"]) > here]
+    best = None
+    if any(entry["best"] for entry in newer):
+        from tui_trainer.engine.checkpoint import load_trainer_state
+
+        best = _best_of(entries, load_trainer_state(layout.trainer_state_file(tag))["monitor"])
+    remove_entries(layout, [entry["tag"] for entry in newer], best)
+
+
+def _best_of(entries: Sequence[Entry], monitor: Mapping[str, Any]) -> str | None:
+    """Tag of the checkpoint of the evaluation that a monitor found best; None where there is none.
+
+    Args:
+        entries: the index, oldest first.
+        monitor: its state. The epoch that it names is the one that had just ended, or was in training.
+    """
+    for entry in entries:
+        epoch = entry["epoch"] + (entry["batch"] > 0)
+        # A checkpoint that is taken later in the epoch holds the same metrics, so the first one counts.
+        if epoch == monitor["epoch"] and entry["metrics"].get(monitor["metric"]) == monitor["value"]:
+            return str(entry["tag"])
+    return None
 
 
 def notices(task: Task, hparams: Hparams, resume: ResumePoint | None) -> Iterator[dict[str, str]]:

@@ -135,10 +135,15 @@ def add_entry(layout: RunLayout, entry: Mapping[str, Any]) -> list[Entry]:
     return entries
 
 
-def remove_entries(layout: RunLayout, tags: Iterable[str]) -> list[Entry]:
+def remove_entries(layout: RunLayout, tags: Iterable[str], best: str | None = None) -> list[Entry]:
     """Take checkpoints off the record, then delete their files.
 
     If the one marked last goes, the newest that stays takes the mark.
+
+    Args:
+        layout: the run's paths.
+        tags: of those that go.
+        best: tag of the one that takes the mark, if the one marked best goes.
 
     Returns:
         The index after the change.
@@ -155,6 +160,9 @@ def remove_entries(layout: RunLayout, tags: Iterable[str]) -> list[Entry]:
     kept = [entry for entry in entries if entry["tag"] not in going]
     if kept and any(entry.get("last") for entry in removed):
         kept[-1]["last"] = True
+    if any(entry.get("best") for entry in removed):
+        for entry in kept:
+            entry["best"] = entry["tag"] == best
     _write(layout, kept)
     for entry in removed:
         for path in _files(layout, entry):
