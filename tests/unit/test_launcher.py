@@ -60,7 +60,7 @@ os.write(2, b"\\x1b[?1049h\\x1b[?25l\\x1b[?1000h\\x1b[>1u\\x1b[?2004h")
 os.kill(os.getpid(), signal.{name})
 """)
     assert process.wait(30) == 128 + getattr(signal, name)
-    terminal.see("--resume last")
+    terminal.see("--resume RUN")
     assert terminal.restored
     assert f"ended by {name}" in terminal.text
     assert says in terminal.text
@@ -82,7 +82,7 @@ def test_an_exit_in_order_passes_its_code_on_and_writes_nothing(
 def test_a_death_before_the_app_was_drawn_moves_no_cursor(start: Start, terminal: PseudoTerminal) -> None:
     process = start("os.kill(os.getpid(), signal.SIGKILL)")
     assert process.wait(30) == 137
-    terminal.see("--resume last")
+    terminal.see("--resume RUN")
     assert "\x1b" not in terminal.text
 
 

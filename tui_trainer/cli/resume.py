@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tui_trainer.cli.words import Words
-from tui_trainer.config.changes import changes
+from tui_trainer.config.changes import asks_for_more, changes
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset
 from tui_trainer.engine.initial import InitialWeights
@@ -22,8 +22,6 @@ from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader, is_run
 from tui_trainer.runs.state import Parent, parent_of
-
-LENGTHS = ("epochs", "max_steps", "max_minutes")
 
 
 @dataclass(frozen=True)
@@ -321,13 +319,6 @@ def _is_beyond(layout: RunLayout, hparams: Hparams) -> str | None:
 
 
 def _is_done(layout: RunLayout, base: dict[str, Any], hparams: Hparams) -> bool:
-    """Whether a run is finished and was not given more epochs, steps or minutes."""
-    if RunReader(layout.root).run().get("status") != "finished":
-        return False
-    now = hparams.model_dump(mode="json")
-
-    def longer(name: str) -> bool:
-        before, after = base.get(name), now[name]
-        return before is not None and (after is None or after > before)
-
-    return not any(longer(name) for name in LENGTHS)
+    """Whether a run is finished and was not asked for more."""
+    finished = RunReader(layout.root).run().get("status") == "finished"
+    return finished and not asks_for_more(changes(base, hparams))
