@@ -44,6 +44,12 @@ def test_what_falls_or_stands_still_is_no_spike(losses: list[float]) -> None:
     assert not any(watch.add(loss) for loss in losses)
 
 
+def test_a_long_tail_is_no_spike() -> None:
+    watch = SpikeWatch()
+    losses = np.random.default_rng(1).lognormal(-5.0, 1.5, 5000)
+    assert sum(watch.add(float(loss)) is not None for loss in losses) <= 5
+
+
 def test_nothing_is_usual_at_the_start() -> None:
     watch = SpikeWatch()
     assert not any(watch.add(loss) for loss in [*usual(FEWEST - 1), 1000.0])

@@ -13,6 +13,8 @@ FEWEST = 50
 """Below this nothing is usual yet."""
 THRESHOLD = 8.0
 """Robust standard deviations above the median that make a spike."""
+BEYOND = 3.0
+"""How many times as far above the median as any recent loss it must be: some losses have long tails."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Spike:
 class SpikeWatch:
     """Compares each loss with the latest ones: (loss - median) / (interquartile range / 1.349).
 
-    That is the z-score with estimates which outliers don't move. After a spike as many rows as make a window
-    pass in silence: one alert tells it, and what follows may be the new usual.
+    That is the z-score with estimates which outliers don't move. Where outliers are usual, a spike must also
+    lie far beyond them. After one as many rows as make a window pass in silence: one alert tells it, and what
+    follows may be the new usual.
     """
 
     def __init__(self) -> None:
@@ -68,4 +71,5 @@ class SpikeWatch:
         # A loss that hardly moves has no scale of its own: a thousandth of it is nothing to speak of.
         scale = max((high - low) / 1.349, 1e-3 * abs(median), 1e-12)
         score = (loss - median) / scale
-        return Spike(loss, low, high, score) if score > THRESHOLD else None
+        beyond = loss - median > BEYOND * (self._sorted[-1] - median)
+        return Spike(loss, low, high, score) if score > THRESHOLD and beyond else None
