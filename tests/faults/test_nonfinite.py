@@ -271,8 +271,9 @@ def test_going_back_lowers_the_rate_and_leaves_a_record_without_seam(
         assert np.isfinite(series["train/loss"]).all()
         back = 4 * ((epoch * STEPS + 2) // 4)
         assert series["lr"].tolist() == [0.08] * back + [0.08 / 16] * (4 * STEPS - back)
-        alerts = [event["message"] for event in events(result.run_dir, "alert")]
-        assert "lr 0.005 instead of 0.08 (2 of 3)" in alerts[-1]
+        first, second = [event["message"] for event in events(result.run_dir, "alert")]
+        assert "lr 0.02 instead of 0.08 (1 of 3)" in first
+        assert "lr 0.005 instead of 0.08 (2 of 3)" in second
         assert_all_saved_is_good(result.run_dir)
 
 

@@ -37,6 +37,7 @@ from tui_trainer.engine.saving import PAUSE_S, Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import newest_good, read_index
+from tui_trainer.runs.events import ROLLED_BACK
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
 
@@ -660,7 +661,7 @@ class Experiment:
         self.writer.event("run_resume", **self._here(), checkpoint=path)
         times = f"{rollbacks} of {self.hparams.max_rollbacks}"
         told = f"going on from {path} with lr {schedule.lr:.4g} instead of {old:.4g} ({times})"
-        self._alert("warning", "rolled back", f"{found.message}; {told}")
+        self._alert("warning", ROLLED_BACK, f"{found.message}; {told}")
 
     def _with_room(self, write: Callable[[], None]) -> None:
         """Write what training can't go on without; where the disk is full, wait for room or a stop.

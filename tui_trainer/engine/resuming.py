@@ -15,7 +15,7 @@ from tui_trainer.engine.initial import InitialWeights, parent_facts
 from tui_trainer.errors import FileError
 from tui_trainer.files import open_plain, sha256_file
 from tui_trainer.runs.checkpoints import read_index, remove_entries
-from tui_trainer.runs.events import CHANGED_HPARAMS, as_number, decode, encode
+from tui_trainer.runs.events import CHANGED_HPARAMS, ROLLED_BACK, as_number, decode, encode
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import LONGEST_LINE, RunReader
 from tui_trainer.runs.writer import RunWriter
@@ -110,8 +110,8 @@ def record_of(layout: RunLayout, entry: Entry | None) -> tuple[dict[str, int], b
     """How much of a run's record belongs to a checkpoint.
 
     Returns:
-        The position that the checkpoint holds, and the lines that tell of it and of earlier ones: those that
-        were written to the disk after the position was taken.
+        The position that the checkpoint holds, and the lines behind it that stay: those that tell of it and
+        of earlier ones, which were written to the disk later, and those that tell that training went back.
     """
     if entry is None:
         return {"rows": 0, "event_bytes": 0}, b""
@@ -119,20 +119,23 @@ def record_of(layout: RunLayout, entry: Entry | None) -> tuple[dict[str, int], b
 
     state = load_trainer_state(layout.trainer_state_file(entry["tag"]))
     position: dict[str, int] = state["record"]
-    return position, _checkpoint_lines(layout, entry, position["event_bytes"])
+    return position, _lasting_lines(layout, entry, position["event_bytes"])
 
 
-def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
+def _lasting_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
     from tui_trainer.engine.saving import checkpoint_facts
 
     here = parse_tag(entry["tag"])
     facts = {e["tag"]: checkpoint_facts(layout, e) for e in read_index(layout) if parse_tag(e["tag"]) <= here}
     known = {fact["path"] for fact in facts.values()}
     lines, told = [], set()
-    for line, event in _saves_told(layout, begin):
-        if str(event.get("path")) in known:
+    for line, event in _events_from(layout, begin):
+        if event["event"] == "checkpoint" and str(event.get("path")) in known:
             lines.append(line)
             told.add(event["path"])
+        elif event["event"] == "alert" and event.get("title") == ROLLED_BACK:
+            # That training went back is true of what comes after, too.
+            lines.append(line)
     own = facts[entry["tag"]]
     if own["path"] not in told:
         # Killed between the two: the index knew it, the record did not yet.
@@ -141,13 +144,13 @@ def _checkpoint_lines(layout: RunLayout, entry: Entry, begin: int) -> bytes:
     return b"".join(lines)
 
 
-def _saves_told(layout: RunLayout, begin: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The `checkpoint` events from a place in the record on, each with its line."""
+def _events_from(layout: RunLayout, begin: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The events from a place in the record on, each with its line."""
     with suppress(OSError), open_plain(layout.events) as file:
         file.seek(begin)
         while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
             event = decode(line)
-            if event is not None and event["event"] == "checkpoint":
+            if event is not None:
                 yield line, event
 
 
@@ -160,8 +163,9 @@ def seconds_of_save(layout: RunLayout, tag: str, begin: int) -> float | None:
         begin: bytes of events that the record had when it was taken.
     """
     path = layout.model_file(tag).relative_to(layout.root).as_posix()
-    for _, event in _saves_told(layout, begin):
-        if event.get("path") == path and 0.0 <= (seconds := as_number(event.get("seconds"))) < math.inf:
+    for _, event in _events_from(layout, begin):
+        told = event["event"] == "checkpoint" and event.get("path") == path
+        if told and 0.0 <= (seconds := as_number(event.get("seconds"))) < math.inf:
             return seconds
     return None
 

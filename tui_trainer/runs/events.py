@@ -26,10 +26,12 @@ from typing import Any
 
 from tui_trainer.runs.json_values import as_number, loads, plain, scalar
 
-__all__ = ["CHANGED_HPARAMS", "as_number", "decode", "encode"]
+__all__ = ["CHANGED_HPARAMS", "ROLLED_BACK", "as_number", "decode", "encode"]
 
 CHANGED_HPARAMS = "changed hparams"
 """Title of the alerts that tell what is different about the hparams that a run goes on with."""
+ROLLED_BACK = "rolled back"
+"""Title of the alerts that tell that training went back to a checkpoint. They outlast what is taken back."""
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=scalar)

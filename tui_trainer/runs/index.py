@@ -169,7 +169,8 @@ def checkpoint_of_file(path: Path) -> tuple[Path, str] | None:
 
 def _from_file(path: Path) -> tuple[Path, str]:
     if not path.is_file():
-        raise FileError("no such checkpoint", f"{path} does not exist")
+        hint = "a checkpoint is a .pt file, RUN@7, RUN@best or RUN; tui-train runs lists the runs"
+        raise FileError("no such checkpoint", f"{path} does not exist", hint)
     found = checkpoint_of_file(path)
     if found is None:
         raise FileError("not a checkpoint of a run", str(path), _CKPT_HINT)
