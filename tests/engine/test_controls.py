@@ -30,8 +30,8 @@ from tests.helpers import (
 from tui_trainer.engine import checkpoint
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.launch import Result, launch
-from tui_trainer.engine.optim import build_schedule
 from tui_trainer.engine.resuming import ResumePoint
+from tui_trainer.engine.schedule import build_schedule
 from tui_trainer.errors import TrainerError
 from tui_trainer.runs import control
 from tui_trainer.runs.checkpoints import read_index, remove_entries

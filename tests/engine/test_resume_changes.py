@@ -22,7 +22,8 @@ from tui_trainer.cli.resume import resume_point
 from tui_trainer.config.names import OPTIMIZER_OPTIONS
 from tui_trainer.engine import checkpoint
 from tui_trainer.engine.launch import launch
-from tui_trainer.engine.optim import Schedule, adopt_options, build_optimizer, build_schedule
+from tui_trainer.engine.optim import adopt_options, build_optimizer
+from tui_trainer.engine.schedule import Schedule, build_schedule
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import read_state

@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.helpers import Points, PointsHparams, events, rows
 from tui_trainer import train
-from tui_trainer.engine.optim import build_schedule
+from tui_trainer.engine.schedule import build_schedule
 from tui_trainer.errors import UsageError
 
 

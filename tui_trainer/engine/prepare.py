@@ -22,8 +22,9 @@ from tui_trainer.engine.device import Device, check_precision, choose_device
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.micro import MicroBatches, Wanted
 from tui_trainer.engine.monitor import Monitor, no_such_metric
-from tui_trainer.engine.optim import build_optimizer, build_schedule
+from tui_trainer.engine.optim import build_optimizer
 from tui_trainer.engine.prepared import Prepared
+from tui_trainer.engine.schedule import build_schedule
 from tui_trainer.engine.update import Forward, Updater
 from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.runs.directions import better_direction

@@ -17,7 +17,8 @@ from tui_trainer.engine.device import Device
 from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
 from tui_trainer.engine.nonfinite import NonFinite, is_finite, learned_tensors
-from tui_trainer.engine.optim import Schedule, adopt_options
+from tui_trainer.engine.optim import adopt_options
+from tui_trainer.engine.schedule import Schedule
 from tui_trainer.engine.update import Forward, Updater
 
 
