@@ -72,7 +72,7 @@ def load(
     Raises:
         TrainerError: the device is not there, or the data are none.
     """
-    if hasattr(task, "train_step"):
+    if task.overrides("train_step"):
         raise UsageError(
             "train_step is not supported yet",
             f"{type(task).__name__} defines it, and this version would not call it",

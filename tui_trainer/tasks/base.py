@@ -7,16 +7,19 @@ Only `datasets` and `model` must be written. Everything else has a default that 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui_trainer.config.hparams import Hparams
+from tui_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from tui_trainer.engine.context import EpochContext
+    from tui_trainer.engine.context import EpochContext, StepContext
 
 
 class Task:
@@ -61,11 +64,18 @@ class Task:
         return None
 
     def optimizer(self, hparams: Any, model: nn.Module) -> Any:
-        """An optimizer of your own, say with parameter groups. None: built from `hparams.optimizer`."""
+        """An optimizer of your own, say with parameter groups, or several as {name: optimizer}.
+
+        Several make their steps together, unless `train_step` says when each makes its own. None: built from
+        `hparams.optimizer`.
+        """
         return None
 
     def scheduler(self, hparams: Any, optimizer: torch.optim.Optimizer, total_steps: int | None) -> Any:
-        """A scheduler of your own, stepped after each optimizer step. None: `hparams.scheduler`."""
+        """A scheduler of your own, stepped after each training step. None: `hparams.scheduler`.
+
+        Several optimizers come as one, with the parameter groups of all.
+        """
         return None
 
     def dataloader(self, hparams: Any, dataset: Any, train: bool) -> Any:
@@ -82,11 +92,26 @@ class Task:
 
         Returns:
             (loss, outputs, targets). `loss` is a scalar tensor, or {"loss": total, name: part or reducer, …},
-            whose parts become metrics.
+            whose parts become metrics. Default: of a tuple, the last is what the model is to give for all
+            others.
         """
-        inputs, targets = batch
-        outputs = model(inputs)
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            raise _unknown_batch(type(self).__name__, batch)
+        *inputs, targets = batch
+        outputs = model(*inputs)
         return criterion(outputs, targets), outputs, targets
+
+    def train_step(self, context: StepContext, batch: Any) -> dict[str, Any]:
+        """A training step of your own, for what one loss and one optimizer don't do, such as a GAN.
+
+        Args:
+            context: the model in training mode, the optimizers by name, `backward(loss)` and `step(name)`.
+            batch: what the loader yields, on the device.
+
+        Returns:
+            {"loss": scalar tensor, name: scalar tensor or reducer, …}: what is recorded of the step.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no train_step")
 
     def count(self, batch: Any) -> int | Tensor:
         """What the batch's loss is a mean over: the weight of this batch in epoch means. Default: samples.
@@ -114,9 +139,54 @@ class Task:
             return {"mae": (outputs - targets).abs().mean()}
         return {}
 
+    def data_facts(self) -> dict[str, Any] | None:
+        """What `model` and a prediction must know of the data: sizes, names of classes, a vocabulary, means.
+
+        Asked after `datasets`, and kept as JSON beside the weights, so that a prediction needs no data set.
+        `classes`, a list of names, names the classes in tables and predictions.
+
+        Returns:
+            Values that JSON can hold. Default: the public attributes of `self`, where JSON can hold them all;
+            else None, which means that `datasets` must be called again.
+        """
+        facts = {name: value for name, value in vars(self).items() if name != "name" and name[0] != "_"}
+        try:
+            return json.loads(json.dumps(facts, default=_number))  # type: ignore[no-any-return]
+        except (TypeError, ValueError):
+            return None
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take what `data_facts` returned, in place of a call of `datasets`. Default: set the attributes."""
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def read_inputs(self, hparams: Any, path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+        """What to predict from, sample by sample. `use_data_facts` or `datasets` has been called.
+
+        Args:
+            hparams: of the run.
+            path: a file or a folder.
+
+        Yields:
+            What identifies the sample in the output (such as {"file": name}), and the model's input as a
+            tensor without a batch dimension. Default: rows of `.npy`, `.npz`, CSV, TSV and JSONL as float32.
+        """
+        from tui_trainer.datasets.inputs import read_rows
+
+        return read_rows(path)
+
     def predict(self, model: nn.Module, inputs: Any) -> Any:
-        """Outputs for inputs without targets."""
+        """Outputs for a batch of inputs without targets."""
         return model(inputs)
+
+    def prediction_rows(self, outputs: Any) -> list[dict[str, Any]]:
+        """What `predict` returned, as one flat record a sample, for CSV and JSON lines.
+
+        Default: the class and its probability where the run knows `classes`; else the numbers.
+        """
+        from tui_trainer.engine.predict import rows_of
+
+        return rows_of(outputs, getattr(self, "classes", None))
 
     def on_epoch_end(self, context: EpochContext) -> None:
         """Called after each epoch's evaluation: log texts or images, look at the metrics."""
@@ -129,3 +199,23 @@ class Task:
     def overrides(self, method: str) -> bool:
         """Whether this task defines `method` by itself instead of keeping the default."""
         return getattr(type(self), method, None) is not getattr(Task, method, None)
+
+
+def _number(value: Any) -> Any:
+    """A NumPy or torch scalar as Python's.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if hasattr(value, "item") and not getattr(value, "shape", ()):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _unknown_batch(task: str, batch: Any) -> TrainerError:
+    what = f"a tuple of {len(batch)}" if isinstance(batch, (tuple, list)) else f"a {type(batch).__name__}"
+    return TrainerError(
+        "batch is not (inputs, targets)",
+        f"the loader yields {what}, which {task} says nothing about",
+        "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)",
+    )
