@@ -264,8 +264,8 @@ def _train(
             # From here on a signal interrupts nothing.
             stop.leaving = True
         status, reason = ending.status, ending.reason
-    except (StopNow, KeyboardInterrupt) as interrupt:
-        status, reason = "stopped", stop.last_words or getattr(interrupt, "reason", "SIGINT")
+    except StopNow as interrupt:
+        status, reason = "stopped", stop.last_words or interrupt.reason
     except BaseException as cause:
         error = explain(cause)
         if error is not cause:
