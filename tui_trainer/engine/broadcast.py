@@ -11,7 +11,8 @@ from typing import TextIO
 from tui_trainer.engine.alerts import Alert
 from tui_trainer.engine.hints import SAME_SHAPE
 
-_WARNING = r"Using a target size \(torch\.Size\((.*?)\)\) that is different to the input size \(torch\.Size\((.*?)\)\)"
+_SIZE = r"\(torch\.Size\((.*?)\)\)"
+_WARNING = rf"Using a target size {_SIZE} that is different to the input size {_SIZE}"
 
 
 @contextmanager

@@ -55,9 +55,13 @@ def _refuse_no_tensors(outputs: Any, targets: Any) -> None:
         TrainerError: the model or the data set gives something else than a tensor.
     """
     if not isinstance(outputs, torch.Tensor):
-        raise TrainerError("outputs are no tensor", f"the model returned {describe(outputs)}", of_outputs(outputs))
+        raise TrainerError(
+            "outputs are no tensor", f"the model returned {describe(outputs)}", of_outputs(outputs)
+        )
     if not isinstance(targets, torch.Tensor):
-        hint = "numbers must stand for classes: targets.append(classes.index(name)) or the like, in datasets()"
+        hint = (
+            "numbers must stand for classes: targets.append(classes.index(name)) or the like, in datasets()"
+        )
         raise TrainerError("targets are no tensor", f"a batch's targets are a {describe(targets)}", hint)
 
 

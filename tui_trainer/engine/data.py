@@ -125,6 +125,9 @@ def _normalised(part: Any) -> Any:
         )
     indexed = hasattr(part, "__getitem__") and hasattr(part, "__len__")
     iterated = isinstance(part, IterableDataset) or hasattr(part, "__iter__")
+    if isinstance(part, list) and part and isinstance(part[0], (bool, int, float)):
+        hint = "make tensors of them, with samples in dim 0: torch.tensor(values)"
+        raise TrainerError("not a data set", f"datasets() returned a {describe(part)}", hint)
     if isinstance(part, dict):
         raise TrainerError("not a data set", f"datasets() returned a dict: {describe(part)}", _WANTED)
     if part is not None and (isinstance(part, (str, bytes)) or not (indexed or iterated)):

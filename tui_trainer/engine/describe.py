@@ -20,13 +20,14 @@ def describe(value: Any, depth: int = 0) -> str:
 
     Returns:
         `float32 [32, 64]` for a tensor, with its device unless that is the CPU; `(float32 [32, 64], int64
-        [32])` for a tuple of two; plain numbers and short texts as they are; a type's name for all else.
+        [32])` for a tuple of two; a number or a short text as it is, unless it lies in another value; a
+        type's name for all else.
     """
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return _array(value)
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or (isinstance(value, (bool, int, float)) and not depth):
         return repr(value)
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, (str, bytes)) and not depth:
         return repr(value) if len(value) <= _MOST_TEXT else f"{repr(value[:_MOST_TEXT])[:-1]}…'"
     if isinstance(value, type):
         return f"the class {value.__name__}"

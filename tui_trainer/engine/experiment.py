@@ -17,8 +17,8 @@ from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, train_batch_looper
-from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.broadcast import broadcasts_told
+from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause
 from tui_trainer.engine.evaluation import evaluate
@@ -155,7 +155,7 @@ class Experiment:
             patience = STOP_NOW_PATIENCE_S
             raise
         except Exception as error:
-            happened_in(error, f"training (step {self.progress.step + 1:,})")
+            happened_in(error, f"step {self.progress.step + 1:,}")
             # The steps before a failure are what one looks at; after a device's failure they can't be read.
             with suppress(Exception):
                 self._flush_rows()
@@ -524,7 +524,7 @@ class Experiment:
             self.metrics = {str(name): float(value) for name, value in context.metrics.items()}
         except Exception as error:
             # An epoch's work is worth more than its decoration.
-            self._tell("on_epoch_end failed", explain(error).message)
+            self._tell("on_epoch_end failed", explain(error).message.split("\n", 1)[0])
 
     # ------------------------------------------------------------------ saving and restoring
 

@@ -14,7 +14,15 @@ from tui_trainer.engine.hints import hint, hint_for
 from tui_trainer.engine.scene import Scene, look
 from tui_trainer.errors import TrainerError
 
-__all__ = ["device_is_lost", "during", "explain", "happened_in", "is_out_of_memory", "out_of_memory", "user_traceback"]
+__all__ = [
+    "device_is_lost",
+    "during",
+    "explain",
+    "happened_in",
+    "is_out_of_memory",
+    "out_of_memory",
+    "user_traceback",
+]
 
 WORKER_HINT = "num_workers 0 loads in the training process itself, where a debugger reaches"
 _MEMORY_HINT = "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less"
@@ -30,6 +38,9 @@ _LONG = 160
 _NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory: you tried|bad_alloc|_ALLOC_FAILED", re.IGNORECASE
 )
+
+
+_FUNCTION = re.compile(r"^  File .*, in (.+)$", re.MULTILINE)
 
 
 @contextmanager
@@ -53,7 +64,7 @@ def explain(error: BaseException) -> TrainerError:
     if isinstance(error, TrainerError):
         return error
     phase = getattr(error, "phase", None)
-    where = f" {'while' if phase.split()[0].endswith('ing') else 'in the'} {phase}" if phase else ""
+    where = f" {_preposition(phase)} {phase}" if phase else ""
     worker = worker_traceback(error)
     if worker is not None:
         # torch re-raises it with the worker's whole traceback as its text.
@@ -71,13 +82,20 @@ def explain(error: BaseException) -> TrainerError:
     if todo and len(text) > _LONG:
         text = text.split(". ")[0]
     layer = scene.where()
-    where += f", {layer}" if where and layer else f" in {layer}" if layer else ""
+    where += f", {layer}" if layer else ""
     at = _place(error, scene)
     lines = scene.lines()
     if not todo and not at and not lines:
         todo = "--traceback shows where"
     message = f"{kind}{where}: {text}{f' ({at})' if at else ''}"
     return TrainerError("training failed", "\n".join([message, *lines]), todo)
+
+
+def _preposition(phase: str) -> str:
+    """`while loading data`, `in the first batch`, `in step 3`."""
+    if phase.split()[0].endswith("ing"):
+        return "while"
+    return "in" if phase[-1].isdigit() else "in the"
 
 
 def _left_by(error: SystemExit | KeyboardInterrupt) -> str:
@@ -134,5 +152,8 @@ def _explain_worker(listing: str, where: str) -> TrainerError:
     last = next((line for line in reversed(listing.splitlines()) if line and not line.startswith(" ")), "")
     kind, _, text = last.partition(": ")
     at = worker_place(listing)
-    message = f"{kind} in a loader process{where}: {text}{f' ({at})' if at else ''}"
-    return TrainerError("training failed", message, hint_for(last) or WORKER_HINT)
+    where = f"{where}," if where else ""
+    message = f"{kind}{where} in a loader process: {text}{f' ({at})' if at else ''}"
+    function = _FUNCTION.findall(listing)
+    scene = Scene(function=function[-1] if function else "")
+    return TrainerError("training failed", message, hint_for(last, scene) or WORKER_HINT)

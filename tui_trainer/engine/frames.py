@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 _PYTHONS = str(Path(traceback.__file__).parent) + os.sep
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _HEAD = "Traceback (most recent call last):"
-_MOST_SHOWN = 12
+_MOST_SHOWN = 8
 """Frames of a traceback; of an endless recursion there are a thousand."""
 _SHOWN_FIRST = 3
 
@@ -33,6 +34,17 @@ class Step(NamedTuple):
     @property
     def ours(self) -> bool:
         return self.summary.filename.startswith(_OURS)
+
+
+def locals_of(frame: FrameType) -> dict[str, Any]:
+    """A frame's local variables, in a dict that nothing but the caller holds."""
+    there = frame.f_locals
+    values = dict(there)
+    if isinstance(there, dict) and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        # Before Python 3.13 a frame keeps the dict that it gave away, even when it is cleared, and with it
+        # tensors. A module's is no copy but the module itself.
+        there.clear()
+    return values
 
 
 def steps(error: BaseException) -> Iterator[Step]:
@@ -98,7 +110,9 @@ def user_traceback(error: BaseException) -> str | None:
 
 def _users_part(listing: str) -> str:
     """A traceback that is text, with the user's frames alone; all of it where none is the user's."""
-    head, frames, tail = [], [], []
+    head: list[str] = []
+    frames: list[list[str]] = []
+    tail: list[str] = []
     for line in listing.splitlines():
         if _FRAME.search(line):
             frames.append([line])

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tui_trainer.engine.describe import a
-from tui_trainer.engine.frames import user_frame
+from tui_trainer.engine.frames import steps
 from tui_trainer.engine.scene import Scene
 from tui_trainer.engine.suggestions import attribute, missing_file, missing_module
 
@@ -19,15 +18,15 @@ _LIKE_WEIGHTS = (
     "data and weights differ in dtype. NumPy's default is float64, a model's float32: return "
     "float32 from the data set, with .astype('float32') or .float()"
 )
+_CIRCULAR = (
+    "two files import each other, or one has the name of a module that it imports: move what both need to a "
+    "third file, or rename it"
+)
+_NO_SAMPLE = "__getitem__ returned None for a sample: does each way through it end with `return`?"
 _UNPICKLABLE = (
     "what goes to a loader process that is spawned must be importable: define functions and classes at the "
     "top of the file instead of a lambda or a local one, and open files in __getitem__"
 )
-
-
-def _first(scene: Scene, *names: str) -> Any:
-    """The first of these that the failing line names, else an argument of the module that failed."""
-    return next((scene.values[name] for name in names if name in scene.values), None)
 
 
 def _loss_arguments(scene: Scene) -> tuple[Any, Any]:
@@ -55,16 +54,19 @@ def _class_out_of_range(scene: Scene, found: re.Match[str]) -> str:
 
 def _index_out_of_range(scene: Scene, found: re.Match[str]) -> str:
     rows = getattr(scene.layer, "num_embeddings", None)
-    indices = scene.inputs[0] if scene.inputs else None
+    indices: Any = scene.inputs[0] if scene.inputs else None
     if rows is None or not hasattr(indices, "max"):
         return "an index lies outside of the table that it is looked up in"
     low, high = int(indices.min()), int(indices.max())
-    told = f"indices of this batch go from {low} to {high}, and the table has {rows} rows, for 0 to {rows - 1}"
+    told = (
+        f"indices of this batch go from {low} to {high}, and the table has {rows} rows, for 0 to {rows - 1}"
+    )
     return f"{told}: num_embeddings must be {high + 1} at least"
 
 
 def _wrong_width(scene: Scene, found: re.Match[str]) -> str:
-    wanted, got = getattr(scene.layer, "in_features", None), scene.inputs[0] if scene.inputs else None
+    wanted = getattr(scene.layer, "in_features", None)
+    got: Any = scene.inputs[0] if scene.inputs else None
     if wanted is None or not hasattr(got, "shape"):
         return "the last size of the first must be the first size of the second: compare them with the data"
     if len(got.shape) > 2 and got[0].numel() == wanted:
@@ -111,7 +113,7 @@ def _wrong_arguments(scene: Scene, found: re.Match[str]) -> str:
 def _not_collated(scene: Scene, found: re.Match[str]) -> str:
     name = found[1].rpartition(".")[2]
     if name == "NoneType":
-        return "__getitem__ returned None: does each way through it end with `return`?"
+        return _NO_SAMPLE
     if name == "Image":
         return "make a tensor of the image in __getitem__: torch.from_numpy(np.array(image)), or ToTensor()"
     return f"return tensors, arrays or numbers from __getitem__, or give the data set a collate_fn for {name}"
@@ -125,9 +127,14 @@ def _targets_are_columns(scene: Scene, found: re.Match[str]) -> str:
 
 
 def _item_out_of_range(scene: Scene, found: re.Match[str]) -> str:
-    if scene.function != "__getitem__" and "loader process" not in scene.function:
+    if scene.function not in ("__getitem__", "__getitems__"):
         return ""
-    return "does the data set's __len__ say more than there is?"
+    return "the data set's __len__ may say more than there is"
+
+
+def _no_count(scene: Scene, found: re.Match[str]) -> str:
+    # A sum in the user's own code is none of counts.
+    return "" if scene.function else "count(batch) must return a number: does it end with `return`?"
 
 
 Row = tuple[str, Sentence]
@@ -135,24 +142,30 @@ Row = tuple[str, Sentence]
 _TABLE: list[Row] = [
     # Loss and targets.
     (r"Target -?\d+ is out of bounds|target.* out of (range|bounds)", _class_out_of_range),
-    (r"multi-target not supported", _targets_are_columns),
+    (r"multi-target not supported|target with class probabilities", _targets_are_columns),
     (r"Target size .* must be the same as input size|Using a target size", SAME_SHAPE),
     (
         r"Expected input batch_size \((\d+)\) to match target batch_size \((\d+)\)",
         "outputs and targets must have one row for each sample: is a dimension lost in a reshape?",
     ),
     (
-        r"expected scalar type Long but found|\"nll_loss.*\" not implemented for|Expected floating point type for target",
+        r"expected scalar type Long but found|\"nll_loss.*\" not implemented|target dtype to be Long",
         "classes must be whole numbers: targets.long(); targets that are quantities want MSELoss",
     ),
     (
         r"result type Float can't be cast to the desired output type|Found dtype Long but expected Float",
         "this loss takes targets as numbers with a fraction: targets.float()",
     ),
-    (r"Boolean value of Tensor with more than one value", "a class was called where its object is meant: "
-     "nn.CrossEntropyLoss()(outputs, targets); or `if` got a tensor of several values"),
+    (
+        r"Boolean value of Tensor with more than one value",
+        "a class was called where its object is meant: "
+        "nn.CrossEntropyLoss()(outputs, targets); or `if` got a tensor of several values",
+    ),
     (r"argument '(?:input|self|target)' .*must be Tensor, not (\w+)", _not_a_tensor),
-    (r"'(tuple|dict|list|NoneType)' object has no attribute '(?:size|shape|dim|log_softmax|argmax)'", _not_a_tensor),
+    (
+        r"'(tuple|dict|list|NoneType)' object has no attribute '(?:size|shape|dim|log_softmax|argmax)'",
+        _not_a_tensor,
+    ),
     (
         r"grad can be implicitly created only for scalar",
         "the loss must be one number: .mean(), or reduction='mean'",
@@ -162,20 +175,25 @@ _TABLE: list[Row] = [
     (r"to have (\d+) channels, but got (\d+) channels", _wrong_channels),
     (
         r"Expected \d?D? ?.*input to conv(\d)d, but got input of size",
-        "a convolution takes [batch, channels, height, width]: x.unsqueeze(1) adds the channel of grey images, "
-        "x.view(len(x), 1, height, width) makes images of rows",
+        "a convolution takes [batch, channels, height, width]: x.unsqueeze(1) adds the channel of grey "
+        "images, x.view(len(x), 1, height, width) makes images of rows",
     ),
     (
-        r"Kernel size can't be greater than actual input size|Calculated padded input size|Output size is too small",
+        r"Kernel size can't be greater than actual input|Calculated padded input|Output size is too small",
         "the images have become too small here: fewer layers that halve them, or larger images",
     ),
     (
         r"must match the (?:existing )?size|Sizes of tensors must match|must match except in dimension",
-        "these two can't be combined: give what comes before the same size",
+        "the two differ in a dimension in which neither has size 1: compare their shapes above",
     ),
     (
         r"shape '.*' is invalid for input of size|is invalid for input of size",
-        "a fixed batch size does not fit the last, smaller batch: x.view(len(x), -1)",
+        "the sizes must multiply to those of the tensor; a fixed batch size does not fit each batch: "
+        "x.view(len(x), -1)",
+    ),
+    (
+        r"doesn't match hidden\d? batch size|Expected hidden.* size",
+        "a state kept from the batch before does not fit a batch of another size: begin each with a new one",
     ),
     (r"index out of range in self", _index_out_of_range),
     (r"forward\(\) (?:takes|missing|got an unexpected)", _wrong_arguments),
@@ -198,7 +216,7 @@ _TABLE: list[Row] = [
         "an embedding looks up whole numbers: inputs.long()",
     ),
     (
-        r"same dtype|should be the same|expected scalar type|must have the same type|but got: double|same type",
+        r"same dtype|should be the same|expected scalar type|but got: double|same type",
         _LIKE_WEIGHTS,
     ),
     (
@@ -220,6 +238,10 @@ _TABLE: list[Row] = [
         r"backward through the graph a second time",
         "the trainer calls backward() itself, so compute_loss must not; a state kept from the batch before "
         "needs .detach()",
+    ),
+    (
+        r"Can't call numpy\(\) on Tensor that requires grad",
+        "outputs.detach().cpu().numpy(); what metrics() gets is detached",
     ),
     (
         r"modified by an inplace operation",
@@ -244,16 +266,31 @@ _TABLE: list[Row] = [
         "as many names must stand on the left as there are parts on the right",
     ),
     # What methods of a task return.
+    (r"unsupported operand type\(s\) for \+: 'int' and", _no_count),
     (r"object is not a mapping", "metrics() must return a dict: {name: value}"),
-    (r"^'loss'$", "a dict of losses needs the one to train on as \"loss\", beside its parts"),
+    (r"^'loss'$", 'a dict of losses needs the one to train on as "loss", beside its parts'),
     # Imports and files.
-    (
-        r"partially initialized module|most likely due to a circular import",
-        "two files import each other, or one has the name of a package that it imports: move what both need "
-        "to a third file, or rename it",
-    ),
+    (r"partially initialized module|most likely due to a circular import", _CIRCULAR),
     (r"Field '(\w+)' requires a type annotation", "write its type: {0}: int = Field(…)"),
 ]
+
+
+def _importing_itself(error: ImportError) -> bool:
+    """Whether what it was to be imported from was just being imported."""
+    return error.path is not None and any(step.summary.filename == error.path for step in steps(error))
+
+
+def _endless(error: RecursionError) -> str:
+    names = [step.summary.name for step in steps(error) if step.users][-8:]
+    cycle = sorted(set(names))
+    if len(cycle) == 1:
+        return f"{cycle[0]} calls itself without an end"
+    return f"{' and '.join(cycle)} call each other without an end" if cycle else ""
+
+
+def _samples_of_nothing(scene: Scene) -> str:
+    nothing = [number for number, sample in enumerate(scene.samples or ()) if sample is None]
+    return _NO_SAMPLE if nothing else ""
 
 
 def hint(error: BaseException, scene: Scene | None = None) -> str:
@@ -270,9 +307,10 @@ def hint(error: BaseException, scene: Scene | None = None) -> str:
     if isinstance(error, FileNotFoundError):
         return missing_file(error)
     if isinstance(error, RecursionError):
-        frame = user_frame(error)
-        return f"{frame.name} calls itself without an end" if frame is not None else ""
-    return hint_for(str(error), scene)
+        return _endless(error)
+    if isinstance(error, ImportError) and _importing_itself(error):
+        return _CIRCULAR
+    return hint_for(str(error), scene) or (_samples_of_nothing(scene) if scene is not None else "")
 
 
 def hint_for(text: str, scene: Scene | None = None) -> str:

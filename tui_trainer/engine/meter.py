@@ -166,11 +166,11 @@ class Meter:
             parts = (value,) if isinstance(value, Tensor) else value.values
             if any(part.numel() != 1 for part in parts):
                 shapes = ", ".join(str(tuple(part.shape)) for part in parts)
-                raise TrainerError(
-                    f"{'loss' if name == 'loss' else 'metric'} is no scalar",
-                    f"{name} has shape {shapes}",
-                    "return one number a batch, for example its .mean()",
-                )
+                hint = "return one number a batch, for example its .mean()"
+                if name == "loss":
+                    hint = f"compute_loss returns (loss, outputs, targets), in this order; {hint}"
+                title = f"{'loss' if name == 'loss' else 'metric'} is no scalar"
+                raise TrainerError(title, f"{name} has shape {shapes}", hint)
             if name not in columns:
                 columns[name] = slice(width, width + len(parts))
                 width += len(parts)

@@ -11,11 +11,10 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 from tui_trainer.engine.describe import describe
-from tui_trainer.engine.frames import Step, steps
+from tui_trainer.engine.frames import Step, locals_of, steps
 
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _MOST_VALUES = 5
@@ -55,8 +54,10 @@ class Scene:
 
     def where(self) -> str:
         """The layer and its name, or the backward pass; empty where neither is known."""
+        if self.samples is not None:
+            return "collating samples"
         if self.backward:
-            return "the backward pass"
+            return "backward pass"
         if not self.layer_name:
             # The model as a whole, or a loss: the batch and the values tell enough.
             return ""
@@ -71,7 +72,7 @@ class Scene:
         if self.batch is not None:
             told.append(f"batch: {describe(self.batch)}")
         if self.samples is not None:
-            told.append(f"samples: {_unlike(self.samples)}")
+            told.append(f"samples of the batch: {_unlike(self.samples)}")
         known: list[Any] = [self.batch]
         if self.layer_name and self.inputs:
             told.append(f"layer got: {', '.join(map(describe, self.inputs))}")
@@ -94,7 +95,7 @@ def look(error: BaseException) -> Scene:
     model: Any = None
     told_of: Step | None = None
     for step in steps(error):
-        values, filename = step.frame.f_locals, step.summary.filename
+        values, filename = locals_of(step.frame), step.summary.filename
         owner = values.get("self")
         if step.ours:
             scene.task = getattr(owner, "_task", values.get("task", scene.task))
@@ -120,9 +121,11 @@ def look(error: BaseException) -> Scene:
 
 def _named_values(step: Step) -> dict[str, Any]:
     """The values that the failing line names, as far as they can be told in a word."""
-    summary, there = step.summary, step.frame.f_locals
+    summary, there = step.summary, locals_of(step.frame)
     if not step.users:
-        return {name: there[name] for name in _TOLD_OF_DEFAULTS if name in there}
+        # The batch tells what came before the model.
+        known = all(name in there for name in _TOLD_OF_DEFAULTS)
+        return {name: there[name] for name in _TOLD_OF_DEFAULTS} if known else {}
     first = summary.lineno or 1
     last = getattr(summary, "end_lineno", None) or first
     text = " ".join(linecache.getline(summary.filename, number) for number in range(first, last + 1))
@@ -132,9 +135,9 @@ def _named_values(step: Step) -> dict[str, Any]:
 
 def _tells(value: Any) -> bool:
     """Whether to show a value: data, and nothing that does something."""
-    if isinstance(value, (type, ModuleType)) or callable(value):
-        return False
-    return describe(value) != type(value).__name__ or hasattr(value, "__len__")
+    if isinstance(value, (str, bytes, bool, int, float, tuple, list, dict, type(None))):
+        return True
+    return hasattr(value, "dtype") and hasattr(value, "shape")
 
 
 def _unlike(samples: Any) -> str:
@@ -148,4 +151,3 @@ def _unlike(samples: Any) -> str:
     shown.sort(key=lambda text: int(text.split()[0]))
     more = f", … ({len(shown)} kinds)" if len(shown) > _MOST_SAMPLES else ""
     return ", ".join(shown[:_MOST_SAMPLES]) + more
-

@@ -17,7 +17,6 @@ _PACKAGES = {
     "faiss": "faiss-cpu",
     "fitz": "PyMuPDF",
     "git": "GitPython",
-    "h5py": "h5py",
     "hydra": "hydra-core",
     "magic": "python-magic",
     "mpl_toolkits": "matplotlib",
@@ -30,7 +29,6 @@ _PACKAGES = {
     "serial": "pyserial",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
-    "SimpleITK": "SimpleITK",
     "torch_geometric": "torch-geometric",
     "umap": "umap-learn",
     "yaml": "PyYAML",
@@ -39,9 +37,11 @@ _PACKAGES = {
 """Modules whose package has another name."""
 
 _USUAL = (
-    "datasets einops h5py librosa lightning matplotlib numpy pandas pyarrow scipy seaborn sentencepiece "
-    "tensorboard timm tokenizers torch torchaudio torchmetrics torchvision tqdm transformers wandb"
-).split()
+    *("datasets", "einops", "librosa", "lightning", "matplotlib", "numpy", "pandas", "pyarrow", "scipy"),
+    *("seaborn", "sentencepiece", "tensorboard", "timm", "tokenizers", "torch", "torchaudio", "torchmetrics"),
+    *("torchvision", "tqdm", "transformers", "wandb"),
+)
+"""Modules whose package has their name, which is often mistyped."""
 
 
 def missing_module(error: ModuleNotFoundError) -> str:
@@ -60,7 +60,7 @@ def missing_module(error: ModuleNotFoundError) -> str:
         return near.removeprefix("; ")
     if top in _USUAL:
         return f"pip install {top}"
-    return "install its package in this environment, or put the file beside the task file"
+    return f"pip install the package that has {top}, or put {top}.py beside the task file"
 
 
 def attribute(error: AttributeError) -> str:
@@ -70,8 +70,12 @@ def attribute(error: AttributeError) -> str:
     owner, name = error.obj, error.name
     if not isinstance(owner, Hparams) or not name:
         return ""
-    declared = type(owner).__name__
-    return f"declare it in {declared}" + did_you_mean(name, list(type(owner).model_fields))
+    declared = type(owner)
+    near = did_you_mean(name, list(declared.model_fields)).removeprefix("; ")
+    if near:
+        return near
+    where = "a subclass of Hparams, as hparams_class" if declared is Hparams else declared.__name__
+    return f"declare it in {where}: {name}: int = Field(…)"
 
 
 def missing_file(error: FileNotFoundError) -> str:

@@ -16,6 +16,7 @@ from types import ModuleType
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.reserved import RESERVED
+from tui_trainer.engine.describe import a
 from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
 from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.declared import check_methods
@@ -181,7 +182,9 @@ def _check_source(path: Path) -> None:
         message = f"{where}: {getattr(error, 'msg', error)}{shown}"
         raise FileError("task file does not parse", message, f"this is Python {version}") from error
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    imported |= {
+        node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    }
     if path.stem in {name.partition(".")[0] for name in imported} or path.stem in _NEEDED_MODULES:
         raise UsageError(
             "task file has a module's name",
@@ -267,7 +270,9 @@ def check_hparams_class(task: type[Task]) -> None:
     declared = task.hparams_class
     if not (inspect.isclass(declared) and issubclass(declared, Hparams)):
         raise UsageError(
-            "not a task", f"{task.__name__}.hparams_class must be a subclass of tui_trainer.Hparams"
+            "not a task",
+            f"{task.__name__}.hparams_class must be a subclass of tui_trainer.Hparams, and is {a(declared)}",
+            "hparams_class = MyHparams, the class itself",
         )
     names = declared.specs()
     taken = sorted(name for name in names if name in RESERVED or name.removeprefix("no_") in RESERVED)

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | nothing to train | no parameter that requires a gradient | hint: check model(hparams)
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | RuntimeError in step 1, backward pass: Trying to backward through the graph a second time | hint: the trainer calls backward() itself, so compute_loss must not
 import torch
 from torch import nn
 

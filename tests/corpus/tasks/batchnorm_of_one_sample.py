@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | in step 1, layer 1 BatchNorm1d: Expected more than 1 value per channel | layer got: float32 [1, 6] | hint: BatchNorm needs two samples
 # with: --batch-size 1
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | outputs float32 [8, 1], targets int64 [8, 1] | targets.float()
 import torch
 from torch import nn
 

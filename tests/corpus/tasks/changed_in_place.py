@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | in step 1, backward pass | modified by an inplace operation | hint: something that the gradient needs was overwritten
 import torch
 from torch import nn
 

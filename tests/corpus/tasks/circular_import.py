@@ -1,4 +1,5 @@
-# expect: exit 1 | x
+# expect: exit 1 | task can't be imported | circular_helper.py:1 | hint: two files import each other
+# beside: circular_helper.py
 import torch
 from circular_helper import WIDTH
 

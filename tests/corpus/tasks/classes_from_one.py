@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | Target 3 is out of bounds | hint: targets of this batch go from 1 to 3 | subtract 1 from the targets
 import torch
 from torch import nn
 

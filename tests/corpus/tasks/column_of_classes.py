@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | multi-target not supported | targets int64 [8, 1] | targets.squeeze(1)
 import torch
 from torch import nn
 

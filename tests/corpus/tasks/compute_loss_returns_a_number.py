@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | loss is no tensor | hint: return the scalar tensor itself
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | compute_loss returned a Tensor | hint: return the tuple (loss, outputs, targets)
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | criterion() returned the class CrossEntropyLoss | such as CrossEntropyLoss()
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | datasets() returned a Rows without __len__ | hint: define __len__(self) in Rows
 import torch
 from torch.utils.data import Dataset
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | datasets() returned a DataLoader | hint: return its data set
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | datasets() returned a dict: {train: (float32 [40, 8], int64 [40]), test: None} | hint: return a Dataset
 import torch
 
 from tui_trainer import Task

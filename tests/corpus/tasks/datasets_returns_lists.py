@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | datasets() returned a list of 40 int | hint: make tensors of them
 import torch
 
 from tui_trainer import Task

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | datasets() returned None | does datasets() end with `return`?
 import torch
 
 from tui_trainer import Task

@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | width: expected a whole number > 0, got 0, its own default
 import torch
 
 from tui_trainer import Field, Hparams, Task

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | does not require grad | hint: nothing that is trained leads to the loss
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | the training set has no sample | hint: check datasets()
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | the training loader yields no batch | hint: check datasets() or dataloader()
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | while loading data: the task called sys.exit('no data: run download.sh first') | exits_while_loading.py:11
 import sys
 
 import torch

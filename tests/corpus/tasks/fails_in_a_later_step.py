@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | RuntimeError in step 3 | fails_in_a_later_step.py:23 | inputs float32 [8, 4] | takes 8 features and got 4
 # with: --batch-size 8
 import torch
 from torch import nn

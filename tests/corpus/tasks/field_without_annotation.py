@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | Field 'width' requires a type annotation | hint: write its type: width: int = Field(…)
 import torch
 
 from tui_trainer import Field, Hparams, Task

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | layer 0 Conv2d | layer got: float32 [8, 64] | hint: a convolution takes [batch, channels, height, width]
 import torch
 from torch import nn
 

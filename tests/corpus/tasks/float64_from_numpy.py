@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | batch: [float64 [8, 8], int64 [8]] | hint: data and weights differ in dtype
 import numpy as np
 from torch import nn
 from torch.utils.data import Dataset

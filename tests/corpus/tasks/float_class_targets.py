@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | targets float32 [8] | hint: classes must be whole numbers: targets.long()
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | the model returned None | does it end with `return`?
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | too many data sets | hint: return a Dataset
 import torch
 from torch.utils.data import TensorDataset
 

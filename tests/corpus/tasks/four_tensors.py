@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | data of different lengths | (30, 8), (30,), (10, 8), (10,) | (x, y), (x_test, y_test)
 import torch
 
 from tui_trainer import Task

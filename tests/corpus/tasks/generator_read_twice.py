@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | yields no batch in epoch 2 | a generator can be read only once
 # with: --epochs 2
 import torch
 from torch.utils.data import IterableDataset

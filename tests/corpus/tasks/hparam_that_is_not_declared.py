@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | no attribute 'latent_dims' | hint: declare it in a subclass of Hparams
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | Mine.hparams_class must be a subclass of tui_trainer.Hparams | hint: 
 import torch
 
 from tui_trainer import Hparams, Task

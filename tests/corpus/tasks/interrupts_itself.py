@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | KeyboardInterrupt while loading data: the task raised it by itself
 import torch
 from torch import nn
 

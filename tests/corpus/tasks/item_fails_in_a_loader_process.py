@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | IndexError in step 1, in a loader process | item_fails_in_a_loader_process.py:17 | hint: the data set's __len__
 # with: --num-workers 1
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | collating samples | 0 is (Image, int) | hint: make a tensor of the image in __getitem__
 from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | collating samples | is None | hint: __getitem__ returned None for a sample
 import torch
 from torch import nn
 from torch.utils.data import Dataset

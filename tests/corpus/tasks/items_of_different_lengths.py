@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | samples of the batch: 0 is (float32 [3], int), 1 is (float32 [4], int) | hint: samples must have one shape
 import torch
 from torch import nn
 from torch.utils.data import Dataset

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | local object | hint: what goes to a loader process that is spawned must be importable
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset

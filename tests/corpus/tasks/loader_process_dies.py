@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | left with exit code 7 | 3 times in a row | --num-workers 0
 # with: --num-workers 1
 import os
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | KeyError in the first batch: 'loss' | hint: a dict of losses needs the one to train on as "loss"
 import torch
 from torch import nn
 

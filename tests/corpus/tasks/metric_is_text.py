@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | metrics: hits is a str | hint: return a scalar tensor or a reducer
 import torch
 from torch import nn
 

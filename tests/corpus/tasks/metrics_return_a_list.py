@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | 'list' object is not a mapping | hint: metrics() must return a dict
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | while loading data: | No such file or directory: 'faces.npy' | missing_data_file.py:10 | counts from the working directory
 import numpy as np
 import torch
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | No module named 'cv3_no_such_thing' | missing_package.py:2 | hint: pip install the package
 import cv3_no_such_thing
 import torch
 

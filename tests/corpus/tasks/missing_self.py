@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | Mine defines datasets(hparams) (missing_self.py:8) | hint: def datasets(self, hparams): …
 import torch
 
 from tui_trainer import Task

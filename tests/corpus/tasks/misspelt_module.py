@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | No module named 'numpyy' | hint: did you mean numpy?
 import numpyy as np
 import torch
 

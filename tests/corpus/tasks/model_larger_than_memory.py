@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | out of memory: 2.84 PiB asked for | while building the model | hint: no batch size helps here
 import torch
 from torch import nn
 

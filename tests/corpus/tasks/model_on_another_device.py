@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | in forward: x float32 [8, 8], scale float32 [8] on meta | hint: a tensor was made on another device
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | the model returned {logits: float32 [8, 3]} | hint: forward() returns a dict
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | the model returned (float32 [8, 5, 3], (float32 [1, 8, 3], float32 [1, 8, 3])) | hint: forward() returns a tuple
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | not a model: model() returned | hint: return a
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | Mine defines model(self) (model_without_hparams.py:11) | hint: def model(self, hparams): …
 import torch
 
 from tui_trainer import Task

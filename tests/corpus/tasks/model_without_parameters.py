@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | nothing to train | hint: check model(hparams)
 import torch
 from torch import nn
 

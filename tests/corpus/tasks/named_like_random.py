@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | random.py would be imported wherever random is meant | hint: give the file another name
 # as: random.py
 import random
 

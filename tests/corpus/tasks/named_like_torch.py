@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | torch.py would be imported wherever torch is meant | hint: give the file another name
 # as: torch.py
 import torch
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | loss became NaN or infinite at step 1 | tensor 0 of the batch | hint: mend or leave out that sample
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | Target -1 is out of bounds | negative_class.py:19 | logits float32 [8, 3], y int64 [8] | hint: targets of this batch go from -1 to 1
 import torch
 import torch.nn.functional as F
 from torch import nn

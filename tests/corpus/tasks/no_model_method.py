@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | model() is missing | did you mean build_model? | hint: def model(self, hparams): …
 import torch
 
 from tui_trainer import Task

@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | defines no subclass of tui_trainer.Task | hint: class MyTask(Task): …
 import torch
 
 

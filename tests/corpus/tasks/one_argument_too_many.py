@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | compute_loss(self, model, inputs, targets, criterion) (one_argument_too_many.py:14) | hint: def compute_loss(self, model, batch, criterion): …
 import torch
 
 from tui_trainer import Task

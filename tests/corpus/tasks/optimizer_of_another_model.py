@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | none of the optimizer's 2 tensors is a parameter of the model | hint: build it from the model
 import torch
 from torch import nn
 

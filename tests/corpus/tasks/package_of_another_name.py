@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | No module named 'skimage_' | hint: did you mean skimage?
 import skimage_
 import torch
 

@@ -1,4 +1,4 @@
-# expect: exit 3 | x
+# expect: exit 3 | python_two.py:9 | Missing parentheses in call to 'print' | print "loading" | hint: this is Python 3.
 import torch
 
 from tui_trainer import Task

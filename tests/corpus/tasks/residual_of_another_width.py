@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | residual_of_another_width.py:16 | in forward: h float32 [8, 16], x float32 [8, 8] | hint: the two differ in a dimension
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | shapes (8, 40), (40,) | hint: samples go in dim 0
 import torch
 
 from tui_trainer import Task

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | the task called sys.exit(2) | script_with_argparse.py:10 | if __name__ ==
 import argparse
 
 import torch

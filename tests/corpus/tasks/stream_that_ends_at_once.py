@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | yields no batch in epoch 1 | hint: check datasets()
 import torch
 from torch.utils.data import IterableDataset
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | while building the model: cannot assign module | super_init_forgotten.py:10 | hint: call super().__init__() first
 import torch
 from torch import nn
 

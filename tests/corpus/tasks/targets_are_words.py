@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | a batch's targets are a tuple of 8 str | hint: 
 import torch
 from torch import nn
 from torch.utils.data import Dataset

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | task can't be made | task_fails_when_made.py:11 | counts from the working directory
 import json
 
 import torch

@@ -1,4 +1,4 @@
-# expect: exit 2 | x
+# expect: exit 2 | __init__ wants width | hint: give them defaults
 import torch
 
 from tui_trainer import Task

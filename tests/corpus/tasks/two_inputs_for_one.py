@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | takes 2 positional arguments but 3 were given | batch: (float32 [8, 8], float32 [8, 2], int64 [8]) | let forward() take as many
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 3 | x
+# expect: exit 3 | unclosed_bracket.py:9 | was never closed | hint: this is Python 3.
 import torch
 
 from tui_trainer import Task

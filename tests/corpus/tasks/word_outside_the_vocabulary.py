@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | layer 0 Embedding(20, 4) | num_embeddings must be 50 at least
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect: exit 1 | x
+# expect: exit 1 | layer 0 Conv2d | to have 3 channels, but got 1 channels | hint: the layer takes 3 channels and got 1
 import torch
 from torch import nn
 
