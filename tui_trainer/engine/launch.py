@@ -272,7 +272,8 @@ def _train(
         error = explain(cause)
         if error is not cause:
             error.__cause__ = cause
-        status, reason = "failed", str(error)
+        # What went in is told by the alert.
+        status, reason = "failed", str(error).split("\n", 1)[0]
         said = {"title": error.title, "message": error.message, "hint": error.hint}
         writer.event("alert", level="error", fatal=True, **said)
     # Not in the `finally`: a signal that comes just before that is over would skip it.
