@@ -33,7 +33,7 @@ def real_points() -> Tensor:
 
 
 class Gan(Task):
-    """The two take turns; the generator comes first, so that its gradients could get into the other's step."""
+    """The generator comes first, so that its gradients could get into the discriminator's step."""
 
     name = "gan"
     hparams_class = PointsHparams
