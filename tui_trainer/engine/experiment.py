@@ -189,9 +189,8 @@ class Experiment:
             own,
         )
         splits = ("train", *ready.splits.evaluated())
-        directions = {
-            f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits
-        }
+        told = {**dict.fromkeys(ready.forward.parts, "min"), **self.task.directions}
+        directions = {f"{split}/{name}": mode for name, mode in told.items() for split in splits}
         facts = {
             "run_dir": str(self.writer.layout.root.absolute()),
             "task": self.task.name,
