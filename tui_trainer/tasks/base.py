@@ -96,7 +96,7 @@ class Task:
             others.
         """
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise _unknown_batch(type(self).__name__, batch)
+            raise _unknown_batch(self, batch)
         *inputs, targets = batch
         outputs = model(*inputs)
         return criterion(outputs, targets), outputs, targets
@@ -127,7 +127,8 @@ class Task:
 
         Returns:
             {name: scalar tensor (a mean, weighted by `count`) or a reducer of `tui_trainer`: Mean, Sum,
-            Ratio, Last, R2}. Default: accuracy for class indices, mae for numbers of the outputs' own shape.
+            Ratio, Last, R2, ConfusionMatrix}. Default: accuracy for class indices, mae for numbers of the
+            outputs' own shape.
         """
         import torch
 
@@ -221,11 +222,14 @@ def _undefined(task: Task, method: str) -> UsageError:
     )
 
 
-def _unknown_batch(task: str, batch: Any) -> TrainerError:
+def _unknown_batch(task: Task, batch: Any) -> TrainerError:
     from tui_trainer.engine.describe import describe
 
+    hint = "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)"
+    if task.overrides("train_step"):
+        hint += "; or leave nothing to evaluate: datasets() returns (train, None)"
     return TrainerError(
         "batch is not (inputs, targets)",
-        f"the loader yields {describe(batch)}, and {task} has no compute_loss for it",
-        "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)",
+        f"the loader yields {describe(batch)}, and {type(task).__name__} does not say what to do with it",
+        hint,
     )

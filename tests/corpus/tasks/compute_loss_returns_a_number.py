@@ -1,4 +1,4 @@
-# expect: exit 1 | loss is no tensor | hint: return the scalar tensor itself
+# expect: exit 1 | a float was returned as loss | hint: return the scalar tensor itself
 import torch
 from torch import nn
 
