@@ -53,7 +53,7 @@ class Surly:
         (37, "37"),
         ("x" * 99, "'" + "x" * 32 + "…'"),
         (nn.Linear, "the class Linear"),
-        (((((1,),),),), "(((tuple)))"),
+        (((((1,),),),), "(((tuple,),),)"),
     ],
 )
 def test_a_value_is_described_by_kind_and_shape(value: Any, text: str) -> None:

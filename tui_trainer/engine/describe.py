@@ -67,7 +67,9 @@ def _sequence(value: Sequence[Any], depth: int) -> str:
     if len(value) > 2 and len(kinds) == 1 and (kind := kinds.pop()) in (str, int, float, bool, bytes):
         return f"{type(value).__name__} of {len(value)} {kind.__name__}"
     inside = _parts([("", part) for part in value], depth)
-    return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+    if isinstance(value, tuple):
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    return f"[{inside}]"
 
 
 def _parts(parts: Sequence[tuple[str, Any]], depth: int) -> str:

@@ -181,16 +181,30 @@ def _check_source(path: Path) -> None:
         version = ".".join(map(str, sys.version_info[:3]))
         message = f"{where}: {getattr(error, 'msg', error)}{shown}"
         raise FileError("task file does not parse", message, f"this is Python {version}") from error
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {
-        node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
-    }
-    if path.stem in {name.partition(".")[0] for name in imported} or path.stem in _NEEDED_MODULES:
+    if path.stem in _NEEDED_MODULES or (path.stem in _imported(tree) and _is_hidden(path)):
         raise UsageError(
             "task file has a module's name",
             f"{path.name} would be imported wherever {path.stem} is meant",
             f"give the file another name, such as my_{path.stem}.py",
         )
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """The packages and modules that a file imports anywhere, by the first part of their names."""
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {
+        node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    }
+    return {name.partition(".")[0] for name in names}
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether there is another module with the name of this file, which it would take the place of."""
+    try:
+        spec = importlib.util.find_spec(path.stem)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin != str(path)
 
 
 def _import(module_name: str, word: str) -> ModuleType:
