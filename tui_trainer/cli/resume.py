@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tui_trainer.cli.words import Words
 from tui_trainer.config.changes import asks_for_more, changes
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset
+from tui_trainer.engine.identity import source_change
 from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.resuming import ResumePoint
 from tui_trainer.errors import FileError, TrainerError, UsageError
@@ -22,6 +23,9 @@ from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader, is_run
 from tui_trainer.runs.state import Parent, parent_of
+
+if TYPE_CHECKING:
+    from tui_trainer.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,13 @@ class Origin:
     def task_source(self) -> Path | None:
         """Where the run keeps the source of a task file."""
         return self.layout.task_source if self.layout is not None else None
+
+    def source_warnings(self, task: Task) -> list[str]:
+        """What is different about the source of the task that goes on; nothing for weights only."""
+        if self.kind == "init":
+            return []
+        change = source_change(task, RunReader(self.run.root).run(), self.run.root)
+        return [change] if change is not None else []
 
     @property
     def run(self) -> RunLayout:
