@@ -13,7 +13,7 @@ COMMANDS = {
     "set": "change the learning rate of a live run",
     "checkpoints": "list, verify, pin and delete checkpoints",
     "presets": "list, show, check and save presets",
-    "tasks": "list and show tasks, make data for them",
+    "tasks": "list and show tasks, write a task file",
     "doctor": "what is wrong with this machine, and how to fix it",
 }
 
