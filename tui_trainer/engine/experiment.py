@@ -245,6 +245,7 @@ class Experiment:
         if progress.batch == 0:
             self._meter.reset()
         self._meter.step = progress.step + 1
+        ready.updater.epoch = progress.epoch
         self._epoch_began, self._samples_before = self._clock(), progress.samples
         self._left_early = False
         batches = ready.splits.train.epoch(progress.epoch, progress.batch)
