@@ -15,8 +15,8 @@ from tui_trainer import Field, Hparams, Task
 class MyTaskHparams(Hparams):
     """Each field is a flag, a line of the form and a key of presets. lr and others come from Hparams."""
 
-    epochs: int = 100  # A bare default changes that of a field that every task has.
-    lr: float = 1e-3
+    epochs: int = 60  # A bare default changes that of a field that every task has.
+    monitor: str | None = "train/distance"  # Of a GAN, the lowest loss is not the best checkpoint.
     noise: int = Field(16, ge=1, le=1024, unit="numbers", description="Length of what an image is made of.")
     width: int = Field(128, ge=1, le=4096, unit="units", description="Width of the hidden layers.")
 
