@@ -326,6 +326,25 @@ def test_a_task_file_that_can_not_be_loaded_is_told_and_the_app_goes_on(
     drive(work, "net.py")
 
 
+def test_a_task_file_that_breaks_and_is_mended_keeps_what_was_typed_and_is_estimated_anew(
+    estimates: list[list[str]],
+) -> None:
+    Path("net.py").write_text(TASK)
+
+    async def work(driver: Driver) -> None:
+        await driver.go_to("width")
+        await driver.type("16")
+        await driver.sees("1,800 steps")
+        Path("net.py").write_text("import numpie\n")
+        await driver.sees("numpie")
+        Path("net.py").write_text(TASK.replace("A net of one's own.", "Mended."))
+        await driver.sees("Mended.")
+        assert driver.form.words == ["net.py", "--width", "16"]
+        await driver.until(lambda: len(estimates) >= 2 and estimates[-1] == estimates[0], "an estimate")
+
+    drive(work, "net.py")
+
+
 def test_a_task_file_that_prints_leaves_the_screen_alone() -> None:
     Path("net.py").write_text(f"import os\nos.write(1, b'LOUD')\nprint('LOUD')\n{TASK}")
 

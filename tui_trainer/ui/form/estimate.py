@@ -51,9 +51,12 @@ class Estimator:
         """The estimate of a command line, if it was made."""
         return self._known.get(tuple(words))
 
-    def forget(self, words: Sequence[str]) -> None:
-        """Make it anew the next time."""
-        self._known.pop(tuple(words), None)
+    def forget(self, words: Sequence[str] | None = None) -> None:
+        """Make it anew the next time; without words, all of them."""
+        if words is None:
+            self._known.clear()
+        else:
+            self._known.pop(tuple(words), None)
 
     async def make(self, words: Sequence[str]) -> None:
         """Make an estimate; afterwards it is `known`, or why there is none. Cancelling ends its process."""

@@ -53,6 +53,7 @@ class SetupScreen(Page):
         super().__init__()
         self._form = Form()
         self._helper = Helper()
+        self._source = self._helper.source
         self._asker = Asker(self._helper, self._answered)
         self._asked: list[str] = []
         self._asked_at = 0.0
@@ -118,6 +119,9 @@ class SetupScreen(Page):
         if isinstance(answer, Meaning) and loading and answer.head[:1] == ("--preset",):
             self.trainer.settings.set("setup.last", list(answer.head))
         if self._drawn:
+            if self._helper.source not in (None, self._source):
+                self._source = self._helper.source
+                self.query_one(EstimateLine).forget()
             self._show()
 
     @property
@@ -321,6 +325,7 @@ class SetupScreen(Page):
 
     def action_reload(self) -> None:
         """Read presets and task again, as they are now."""
+        self.query_one(EstimateLine).forget()
         self.run_worker(self._list_presets())
         if self._form.meaning is not None or self._form.error is not None:
             self.load(self._form.words)
