@@ -16,7 +16,7 @@ from tui_trainer.ui.form.child import how_it_ended, kill, spawn
 from tui_trainer.ui.form.meaning import Meaning
 
 TIMEOUT = 60.0
-"""Seconds for an answer. The first one waits for the import of a task file, and that one for torch, maybe over a
+"""Seconds for an answer. The first one waits for the import of a task file, which may load torch over a
 network file system. Who does not want to wait loads something else meanwhile."""
 
 
