@@ -76,7 +76,7 @@ def _checked(task: Task, own: Any) -> Optimizer:
     if (several or own_steps) and any(isinstance(member, LBFGS) for member in members.values()):
         raise UsageError(
             "optimizer can't train this model",
-            f"LBFGS repeats a step's batches, which {'train_step' if own_steps else 'a step of several'} can't",
+            f"LBFGS repeats a step's batches, and {'train_step' if own_steps else 'several together'} can't",
             "take AdamW or SGD",
         )
     if isinstance(own, Optimizer):
@@ -87,7 +87,7 @@ def _checked(task: Task, own: Any) -> Optimizer:
 
 
 def _refuse_shared(members: Mapping[str, Optimizer]) -> None:
-    """Refuse optimizers that would make steps together and have a parameter in common: it would move twice."""
+    """Refuse a parameter of two optimizers that make their steps together: it would move twice."""
     owners: dict[int, str] = {}
     for name, member in members.items():
         for parameter in (p for group in member.param_groups for p in group["params"]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -133,7 +133,7 @@ def assemble(
     with phase("first batch"):
         # Before the optimizer, since it gives lazy layers their shapes.
         names = _try_evaluation(splits, model, forward, device.torch, measuring)
-        monitor = build_monitor(task, hparams, list(splits.evaluated()), names)
+        monitor = build_monitor(task, hparams, list(splits.evaluated()), names, forward.parts)
     with phase("building the optimizer"):
         optimizer = build_optimizer(task, hparams, model)
         context = None
@@ -238,12 +238,15 @@ def _try_evaluation(
     return names
 
 
-def build_monitor(task: Task, hparams: Hparams, splits: list[str], names: set[str]) -> Monitor:
+def build_monitor(
+    task: Task, hparams: Hparams, splits: list[str], names: set[str], parts: Collection[str] = ()
+) -> Monitor:
     """The metric that decides best, plateau and early stopping.
 
     Args:
         splits: evaluated splits, the deciding one first.
         names: metrics that a first batch showed; empty without an evaluated split.
+        parts: those of them that are parts of the loss.
 
     Raises:
         UsageError: hparams name a metric that the task does not have.
@@ -262,7 +265,8 @@ def build_monitor(task: Task, hparams: Hparams, splits: list[str], names: set[st
         raise no_such_metric(metric, [f"{split}/{name}" for name in known])
     mode = hparams.monitor_mode
     if mode == "auto":
-        mode = task.directions.get(name) or better_direction(metric)  # type: ignore[assignment]
+        own = task.directions.get(name) or ("min" if name in parts else None)
+        mode = own or better_direction(metric)  # type: ignore[assignment]
     return Monitor(metric, mode, hparams.early_stopping_patience)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ class SeveralOptimizers(Optimizer):
         super().__init__(self.param_groups, {name: first[name] for name in first if name in names})
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:
         """The members' own dicts: what is set in them holds."""
         return [group for member in self.members.values() for group in member.param_groups]
 
@@ -36,18 +37,20 @@ class SeveralOptimizers(Optimizer):
         """Optimizer's constructor begins with none; the members keep theirs."""
 
     @property
-    def state(self) -> dict[Tensor, Any]:  # type: ignore[override]
+    def state(self) -> defaultdict[Tensor, Any]:
         """The members' states together."""
-        return {key: value for member in self.members.values() for key, value in member.state.items()}
+        return defaultdict(
+            dict, {key: value for member in self.members.values() for key, value in member.state.items()}
+        )
 
     @state.setter
-    def state(self, state: dict[Tensor, Any]) -> None:
+    def state(self, state: defaultdict[Tensor, Any]) -> None:
         """As of `param_groups`."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Optimizer's constructor adds what the members have."""
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One step of each."""
         for member in self.members.values():
             member.step()

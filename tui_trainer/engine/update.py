@@ -43,12 +43,14 @@ class Forward:
 
     Attributes:
         trains_itself: the task makes its own training steps, which `__call__` knows nothing of.
+        parts: names of the parts that a loss was made of so far; the lower, the better.
     """
 
     def __init__(self, task: Task, criterion: Any, device: torch.device, precision: str) -> None:
         self._task = task
         self._criterion = criterion
         self.trains_itself = task.overrides("train_step")
+        self.parts: set[str] = set()
         self._autocast: Callable[[], AbstractContextManager[Any]] | None = None
         if precision != "float32":
             dtype = getattr(torch, precision)
@@ -72,6 +74,7 @@ class Forward:
         parts: Values = {}
         if isinstance(loss, dict):
             loss, parts = _divided("compute_loss", loss)
+            self.parts.update(parts)
         # Detached, so that metrics never keep a graph alive.
         metrics = self._task.metrics(_detached(outputs), targets)
         return loss, _as_values({"loss": loss, **parts, **metrics})
