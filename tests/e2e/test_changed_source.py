@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,17 @@ import pytest
 from tests.e2e.conftest import Done, events
 from tui_trainer.cli.serve import Interpreter
 
-SAID = r"theirs\.py has changed since run begun began \(1 line differs\); the run's copy is begun/task/theirs\.py"
+SAID = (
+    r"theirs\.py has changed since run begun began \(1 line differs\); "
+    r"the run's copy is \S*begun/task/theirs\.py"
+)
 
 
 @pytest.fixture
-def begun(tui_train: Callable[..., Done], folder: Path) -> Path:
-    """A run of one epoch of `theirs.py`, which then has a line more."""
+def begun(tui_train: Callable[..., Done], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of two epochs of `theirs.py`, which then has a line more."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "theirs", raising=False)
     tui_train("tasks", "new", "theirs.py", "--template", "minimal")
     done = tui_train("--no-ui", "theirs.py", "--epochs", 1, "--run-dir", "begun", "--quiet")
     assert done.code == 0, done.err
@@ -32,7 +38,7 @@ def test_resume_and_fork_say_so_on_stderr_and_in_the_record(
 ) -> None:
     for words, run in (
         (("--resume", "begun", "--epochs", 3), begun),
-        (("--fork", "begun@1", "--run-dir", "forked"), folder / "forked"),
+        (("--fork", "begun@1", "--epochs", 2, "--run-dir", "forked"), folder / "forked"),
     ):
         done = tui_train("--no-ui", *words, "--json")
         assert done.code == 0, done.err
