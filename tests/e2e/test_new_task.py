@@ -89,10 +89,9 @@ def test_the_autoencoder_and_the_gan_leave_images_and_the_language_model_what_it
 def test_nothing_is_overwritten_and_no_folder_is_made(tui_train: Run, folder: Path) -> None:
     (folder / "mine.py").write_text("precious")
     (folder / "dangling.py").symlink_to("nowhere")
-    for name in ("mine.py", "dangling.py", "no/such/folder.py"):
+    for name in ("mine.py", "dangling.py", "no/such/folder.py", f"{'x' * 300}.py"):
         done = tui_train("tasks", "new", name)
         assert done.code == Exit.FILE, name
-        assert "hint: " in done.err
         assert not done.out
     assert (folder / "mine.py").read_text() == "precious"
     assert sorted(os.listdir(folder)) == ["dangling.py", "mine.py"]
@@ -114,6 +113,15 @@ def test_a_name_that_no_task_can_have_is_refused(tui_train: Run, folder: Path, n
     assert (done.code, done.out) == (Exit.USAGE, "")
     assert said in done.err
     assert not os.listdir(folder)
+
+
+def test_a_file_that_is_called_as_a_template_calls_itself_keeps_its_name(
+    tui_train: Run, folder: Path
+) -> None:
+    assert tui_train("tasks", "new", "MyTask7.py").code == 0
+    text = (folder / "MyTask7.py").read_text()
+    assert "tui-train MyTask7.py" in text
+    assert "class MyTask7(Task):" in text
 
 
 def test_an_unknown_template_is_refused_with_those_there_are(tui_train: Run, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from contextlib import suppress
@@ -35,24 +36,28 @@ def write_task_file(path: Path, template: str) -> None:
         raise UsageError(
             "not a task file", f"{path} is not NAME.py", f"for example {path.stem or 'my_task'}.py"
         )
+    try:
+        created = _write(path, template)
+    except OSError as error:
+        raise FileError("can't write the task file", os_failure(error, path)) from error
+    if not created:
+        raise FileError("file exists", f"{path} is left as it is", "choose another name, or delete it first")
+
+
+def _write(path: Path, template: str) -> bool:
     if not path.parent.is_dir():
         raise FileError("no such folder", str(path.parent), f"make it first: mkdir -p {path.parent}")
-    if path.exists():
-        raise _exists(path)
+    if os.path.lexists(path):
+        return False
     if hidden := _module_named(path.stem):
         raise UsageError(
             "name taken",
             f"{path.name} would stand before the module {path.stem} ({hidden}) when that is imported",
             f"choose another name: my_{path.stem}.py",
         )
-    text = (_FOLDER / f"{template.replace('-', '_')}.py").read_text()
-    text = text.replace(_FILE, path.name).replace(_CLASS, class_name(path.stem, text))
-    try:
-        created = create_only(path, text.encode())
-    except OSError as error:
-        raise FileError("can't write the task file", os_failure(error, path)) from error
-    if not created:
-        raise _exists(path)
+    text = (_FOLDER / f"{template.replace('-', '_')}.py").read_text(encoding="utf-8")
+    text = text.replace(_CLASS, class_name(path.stem, text)).replace(_FILE, path.name)
+    return create_only(path, text.encode())
 
 
 def class_name(stem: str, text: str = "") -> str:
@@ -65,10 +70,6 @@ def class_name(stem: str, text: str = "") -> str:
     name = "".join(part[0].upper() + part[1:] for part in re.split(r"[\W_]+", stem) if part)
     taken = set(re.findall(r"\w+", text.replace(_CLASS, ""))) | {*dir(builtins), *keyword.kwlist}
     return name if name.isidentifier() and name not in taken else f"My{name or 'Task'}"
-
-
-def _exists(path: Path) -> FileError:
-    return FileError("file exists", f"{path} is left as it is", "choose another name, or delete it first")
 
 
 def _module_named(stem: str) -> str:
