@@ -7,12 +7,13 @@ import importlib.util
 import keyword
 import os
 import re
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from tui_trainer.errors import FileError, UsageError
-from tui_trainer.files import create_only, os_failure
+from tui_trainer.files import create_only
 
 TEMPLATES = ("classification", "regression", "autoencoder", "language-model", "gan", "minimal")
 
@@ -39,14 +40,16 @@ def write_task_file(path: Path, template: str) -> None:
     try:
         created = _write(path, template)
     except OSError as error:
-        raise FileError("can't write the task file", os_failure(error, path)) from error
+        raise FileError("can't write the task file", f"{path}: {error.strerror or error}") from error
     if not created:
         raise FileError("file exists", f"{path} is left as it is", "choose another name, or delete it first")
 
 
 def _write(path: Path, template: str) -> bool:
     if not path.parent.is_dir():
-        raise FileError("no such folder", str(path.parent), f"make it first: mkdir -p {path.parent}")
+        raise FileError(
+            "no such folder", str(path.parent), f"make it first: mkdir -p {shlex.quote(str(path.parent))}"
+        )
     if os.path.lexists(path):
         return False
     if hidden := _module_named(path.stem):
@@ -56,7 +59,7 @@ def _write(path: Path, template: str) -> bool:
             f"choose another name: my_{path.stem}.py",
         )
     text = (_FOLDER / f"{template.replace('-', '_')}.py").read_text(encoding="utf-8")
-    text = text.replace(_CLASS, class_name(path.stem, text)).replace(_FILE, path.name)
+    text = text.replace(_CLASS, class_name(path.stem, text)).replace(_FILE, shlex.quote(path.name))
     return create_only(path, text.encode())
 
 
