@@ -14,6 +14,7 @@ COMMANDS = {
     "checkpoints": "list, verify, pin and delete checkpoints",
     "presets": "list, show, check and save presets",
     "tasks": "list and show tasks, make data for them",
+    "data": "report on a data set before training: balance, gaps, samples, problems",
     "doctor": "what is wrong with this machine, and how to fix it",
 }
 

@@ -218,6 +218,18 @@ class TableEncoder:
             encoded[:, i] = np.array(codes, np.float32)[column.codes]
         return encoded
 
+    def decode(self, row: NDArray[np.float32]) -> dict[str, float | str | None]:
+        """What `encode` made a row of, by column; None where a value is missing or unknown to training."""
+        n = len(self.features.numeric)
+        numbers = row[:n] + self.mean
+        values: dict[str, float | str | None] = {
+            name: None if np.isnan(number) else float(number)
+            for name, number in zip(self.features.numeric, numbers, strict=True)
+        }
+        for name, known, code in zip(self.features.categorical, self.categories, row[n:], strict=True):
+            values[name] = known[int(code) - FIRST_CATEGORY] if code >= FIRST_CATEGORY else None
+        return values
+
     def schema(self) -> dict[str, Any]:
         """What a reader of the checkpoint needs to encode rows by itself, as JSON.
 

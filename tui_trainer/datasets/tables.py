@@ -152,6 +152,15 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     return Table(str(path), {c.name: c.column() for c in columns if c.name}, rows, file)
 
 
+def column_names(path: Path) -> tuple[str, ...]:
+    """Names of a table's columns, read from its header alone.
+
+    Raises:
+        FileError: as `read_table`.
+    """
+    return tuple(name for name in _File.open(path).names if name)
+
+
 def _fill(file: _File, columns: list[Any]) -> int:
     rows = 0
     for piece in file.pieces():

@@ -134,6 +134,10 @@ class CharLM(Task):
             return train, test
         return train, _windows(tokens[val_from:test_from], "validation", 1, hparams.context, where), test
 
+    def readable(self, sample: Any) -> str:
+        """The text of a window."""
+        return self.vocabulary.decode(_tokens(sample).tolist())
+
     def model(self, hparams: CharLMHparams) -> nn.Module:
         """A GPT over the text's characters."""
         from tui_trainer.models.gpt import GPT

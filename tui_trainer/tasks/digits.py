@@ -59,6 +59,7 @@ class Digits(Task):
 
     hparams_class = DigitsHparams
     metric_names: ClassVar = ("accuracy",)
+    normalizes: ClassVar = True
 
     def __init__(self) -> None:
         self._mean = 0.0
