@@ -73,9 +73,7 @@ def _problems(problems: Sequence[Facts], width: int) -> Section:
         lines += [Text(line) for line in _hanging("! ", told, width)]
         lines += [Text(line, "dim") for line in _hanging("  → ", one_line(problem["hint"]), width)]
     title = plural(len(problems), "problem") if problems else "no problem found"
-    return Section(
-        title, tuple(lines) or (Text("nothing that this report looks for", "dim"),), bool(problems)
-    )
+    return Section(title, tuple(lines), bool(problems))
 
 
 def _hanging(mark: str, text: str, width: int) -> list[str]:
@@ -114,7 +112,7 @@ def _parts(splits: Facts, width: int) -> Section:
             same = next((each for each in facts["parts"] if each["name"] == part["name"]), None)
             if same is not None and not (wide and split != "train"):
                 rows.append([*_part_cells(same, "" if wide else split), *_numbers(same["summary"])])
-                rows += [_column(name, each) for name, each in same["columns"].items()]
+                rows += [_column(part["name"], *column) for column in same["columns"].items()]
     title = "parts of a sample" + " (train)" * wide
     shown = rows[:MOST_ROWS]
     head = [name if any(row[k] for row in shown) else "" for k, name in enumerate(_HEAD)]
@@ -137,7 +135,7 @@ def _shape(part: Facts) -> str:
         if not lengths:
             return ""
         span = dict.fromkeys((f"{lengths['min']:,}", f"{lengths['max']:,}"))
-        return f"{'–'.join(span)} chars"
+        return f"{'–'.join(span)} char{'s' if lengths['max'] != 1 else ''}"
     if part["shape_count"] > 1:
         return f"{part['shape_count']:,} shapes"
     return "×".join(map(str, part["shapes"][0][0])) if part["shapes"] else ""
@@ -149,9 +147,10 @@ def _numbers(summary: Facts | None) -> list[str]:
     return [short_number(summary[key]) for key in ("mean", "std", "min", "max")]
 
 
-def _column(name: str, summary: Facts) -> list[str]:
+def _column(part: str, name: str, summary: Facts) -> list[str]:
     missing = f"{summary['nan']:,}" if summary["nan"] else ""
-    return [f"  {short_name(name)}", "", "", "", missing, *_numbers(summary)]
+    full = f"{part}{name}" if name.startswith("[") else name
+    return [short_name(full), "", "", "", missing, *_numbers(summary)]
 
 
 # ---------------------------------------------------------------------- classes

@@ -122,9 +122,8 @@ def _value(part: Facts) -> str:
     count = 1
     for size in part["shape"]:
         count *= int(size)
-    more = " …" if count > len(part["values"]) else ""
-    shape = f"  ({'×'.join(map(str, part['shape']))})" if part["shape"] else ""
-    return " ".join(short_number(value) for value in part["values"]) + more + shape
+    more = f" …  ({'×'.join(map(str, part['shape']))})" if count > len(part["values"]) else ""
+    return " ".join(short_number(value) for value in part["values"]) + more
 
 
 def short_number(value: Any) -> str:
