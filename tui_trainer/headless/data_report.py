@@ -51,8 +51,8 @@ def sections(report: Facts, width: int, drawing: Drawing) -> list[Section]:
         _problems(report["problems"], width),
         Section("splits", _lines(_split_rows(report["splits"]), right=(1,), width=width)),
         _parts(report["splits"], width),
-        *(_classes(part, report, width) for part in classes),
-        Section("lengths", tuple(_lengths(report["splits"], width))),
+        *(_classes(part, report, width, "#" if drawing == "ascii" else "▆") for part in classes),
+        Section("lengths", tuple(_lengths(report["splits"], width, drawing))),
         Section("samples of train", tuple(sample_lines(train["examples"], width, drawing))),
     ]
     return [section for place, section in enumerate(made) if section.lines or place == 0]
@@ -156,7 +156,7 @@ def _column(part: str, name: str, summary: Facts) -> list[str]:
 # ---------------------------------------------------------------------- classes
 
 
-def _classes(part: Facts, report: Facts, width: int) -> Section:
+def _classes(part: Facts, report: Facts, width: int, mark: str) -> Section:
     """How often each class comes, with a bar for its share of the training set."""
     counted: dict[str, dict[Any, int]] = {}
     for split, facts in report["splits"].items():
@@ -179,7 +179,7 @@ def _classes(part: Facts, report: Facts, width: int) -> Section:
             short_name(str(name)),
             f"{count:,}",
             _share(count, totals["train"]),
-            "█" * round(bar * count / top),
+            mark * round(bar * count / top),
         ]
         for split in others:
             row += [f"{counted[split].get(name, 0):,}", _share(counted[split].get(name, 0), totals[split])]
@@ -200,7 +200,7 @@ def _share(count: int, total: int) -> str:
 # ---------------------------------------------------------------------- lengths
 
 
-def _lengths(splits: Facts, width: int) -> Iterator[Text]:
+def _lengths(splits: Facts, width: int, drawing: Drawing) -> Iterator[Text]:
     rows = []
     for split, facts in splits.items():
         for part in facts["parts"]:
@@ -211,7 +211,14 @@ def _lengths(splits: Facts, width: int) -> Iterator[Text]:
                 unit = "characters" if part["kind"] == "text" else ""
                 span = f"{lengths['min']:,} to {lengths['max']:,}"
                 rows.append(
-                    [short_name(part["name"]), split, span, unit, short_number(lengths["mean"]), f"▕{bars}▏"]
+                    [
+                        short_name(part["name"]),
+                        split,
+                        span,
+                        unit,
+                        short_number(lengths["mean"]),
+                        "" if drawing == "ascii" else f"▕{bars}▏",
+                    ]
                 )
     if rows:
         yield from _lines(

@@ -91,6 +91,7 @@ KEYS = (
     Key("setup", "u", "undo_field", "Undo", "Set the field back to the preset's value.", "u"),
     Key("setup", "U", "undo_all", "", "Set every field back to the preset's values.", "U"),
     Key("setup", "e", "estimate", "Estimate", "Estimate samples, steps and parameters now.", "e"),
+    Key("setup", "i", "data", "Data", "Report on the data: balance, gaps, samples drawn, problems.", "i"),
     Key(
         "setup",
         "right,tab",
