@@ -19,6 +19,9 @@ from tui_trainer.headless.words import one_line
 if TYPE_CHECKING:
     from tui_trainer.engine.data_report.facts import DataReport
 
+SAMPLES = 10_000
+"""Looked at of each split, unless others are asked for."""
+
 _PLAIN_WIDTH = 110
 
 _ABOUT = """What is in a data set, before anything is trained on it: samples, shapes, balance of classes,
@@ -27,7 +30,7 @@ _EPILOG = """The words are those of a training: a task or --preset, and any hpar
 
 examples:
   tui-train data digits
-  tui-train data --preset iris --json
+  tui-train data --preset digits --json
   tui-train data my_task.py --dataset_path data/
   tui-train data table.csv --target price    a file or folder: the built-in task that reads it is chosen
 """
@@ -48,10 +51,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--samples",
         type=_samples,
-        default=10_000,
+        default=SAMPLES,
         metavar="N|all",
         help="look at so many samples of each split, evenly spread; all of them without a limit of time "
-        "(default: 10,000)",
+        f"(default: {SAMPLES:,})",
     )
     parser.add_argument("words", nargs="*", metavar="TASK", help="a task, a file or a folder, and hparams")
 

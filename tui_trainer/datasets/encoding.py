@@ -219,15 +219,17 @@ class TableEncoder:
         return encoded
 
     def decode(self, row: NDArray[np.float32]) -> dict[str, float | str | None]:
-        """What `encode` made a row of, by column; None where a value is missing or unknown to training."""
+        """What `encode` made a row of, by column; None where a value is missing."""
         n = len(self.features.numeric)
-        numbers = row[:n] + self.mean
         values: dict[str, float | str | None] = {
-            name: None if np.isnan(number) else float(number)
-            for name, number in zip(self.features.numeric, numbers, strict=True)
+            name: None if math.isnan(apart) else _near(mean, apart)
+            for name, mean, apart in zip(
+                self.features.numeric, self.mean.tolist(), row[:n].tolist(), strict=True
+            )
         }
         for name, known, code in zip(self.features.categorical, self.categories, row[n:], strict=True):
-            values[name] = known[int(code) - FIRST_CATEGORY] if code >= FIRST_CATEGORY else None
+            texts = (None, "(not in training)", *known)
+            values[name] = texts[int(code)]
         return values
 
     def schema(self) -> dict[str, Any]:
@@ -241,6 +243,12 @@ class TableEncoder:
             "numeric_offset": self.mean.tolist(),
             "categorical": dict(zip(self.features.categorical, map(list, self.categories), strict=True)),
         }
+
+
+def _near(mean: float, apart: float) -> float:
+    """A number that lies so far from the mean, without the digits that float32 makes up."""
+    digits = -math.log10(max(abs(apart), 1e-9) * 2.0**-23)
+    return round(mean + apart, int(digits))
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,8 @@ def _classes(part: Facts, report: Facts, width: int, mark: str) -> Section:
     order = {name: place for place, name in enumerate(report["classes"])}
     if all(name in order for name in names):
         names = sorted({*names, *order}, key=lambda name: order[name])
-    elif all(isinstance(name, (int, bool)) for name in names):
-        names.sort()
+    elif all(_is_number(name) for name in names):
+        names.sort(key=float)
     totals = {split: max(1, sum(counts.values())) for split, counts in counted.items()}
     top = max([1, *counted["train"].values()])
     bar = _WIDE_BAR if width >= 100 else _NARROW_BAR
@@ -193,6 +193,14 @@ def _classes(part: Facts, report: Facts, width: int, mark: str) -> Section:
     )
 
 
+def _is_number(name: Any) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _share(count: int, total: int) -> str:
     return f"{count / total:.1%}"
 
@@ -205,7 +213,8 @@ def _lengths(splits: Facts, width: int, drawing: Drawing) -> Iterator[Text]:
     for split, facts in splits.items():
         for part in facts["parts"]:
             lengths = part["lengths"]
-            if lengths and lengths["min"] < lengths["max"] and not part["classes"]:
+            # Of a few words that come again and again, it does not matter how long they are.
+            if lengths and lengths["min"] < lengths["max"] and not part["values"]:
                 top = max(lengths["bins"])
                 bars = "".join(_HEIGHTS[-(-8 * count // top)] for count in lengths["bins"])
                 unit = "characters" if part["kind"] == "text" else ""

@@ -123,7 +123,12 @@ def _value(part: Facts) -> str:
     for size in part["shape"]:
         count *= int(size)
     more = f" …  ({'×'.join(map(str, part['shape']))})" if count > len(part["values"]) else ""
-    return " ".join(short_number(value) for value in part["values"]) + more
+    return " ".join(_trimmed(value) for value in part["values"]) + more
+
+
+def _trimmed(value: Any) -> str:
+    text = short_number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def short_number(value: Any) -> str:
@@ -131,4 +136,4 @@ def short_number(value: Any) -> str:
     if value is None:
         return "–"
     found = as_number(value)
-    return f"{found:,.0f}" if found.is_integer() and abs(found) < 1e6 else number(found)
+    return f"{found:,.0f}" if found.is_integer() and abs(found) < 1e12 else number(found)

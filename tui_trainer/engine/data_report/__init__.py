@@ -15,8 +15,6 @@ from tui_trainer.engine.data_report.split import Fingerprints, look_at
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
-SAMPLES = 10_000
-"""Looked at of each split, unless more are asked for."""
 SECONDS = 15.0
 """How long each split is looked at, unless all of it is asked for."""
 
@@ -24,7 +22,7 @@ SECONDS = 15.0
 def data_report(
     task: Task,
     hparams: Hparams,
-    samples: int | None = SAMPLES,
+    samples: int | None,
     seconds: float = SECONDS,
     on_phase: Callable[[str], None] = lambda name: None,
 ) -> DataReport:

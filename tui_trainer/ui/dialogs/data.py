@@ -47,6 +47,7 @@ class DataDialog(ModalScreen[None]):
         Binding("escape,q,i", "dismiss", "Close"),
         Binding("r", "again", "Look again"),
     ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]
 
     def __init__(
         self,
