@@ -110,6 +110,13 @@ def test_classes_are_counted_and_named_as_the_task_names_them() -> None:
     assert list(part(found, "inputs").columns) == ["weight", "height"]
 
 
+def test_tokens_are_no_classes_and_the_classes_of_pixels_are() -> None:
+    tokens = np.arange(20 * 30).reshape(20, 30) % 200
+    assert not part(report(((tokens, tokens), None)), "targets").classes
+    pixels = part(report(((np.zeros((20, 5, 5), "f4"), np.ones((20, 5, 5), "i8")), None)), "targets")
+    assert (pixels.classes, pixels.values) == (True, ((1, 500),))
+
+
 def test_parts_of_any_nesting_are_found_with_their_shapes_and_lengths() -> None:
     @dataclass
     class Sample:

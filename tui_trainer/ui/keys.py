@@ -137,6 +137,7 @@ KEYS = (
     Key("live", "a", "option('x_axis')", "", "x axis: step, epoch, time.", "a"),
     Key("live", "f", "option('recent')", "", "All of the run, or its recent part.", "f"),
     Key("live", "C", "checkpoints", "", "Checkpoints of this run.", "C"),
+    Key("live", "i", "logged", "Logged", "Images and texts that the task has logged.", "i"),
     Key(
         "live",
         "escape",

@@ -65,7 +65,8 @@ class PartFacts:
         columns: of each column, for vectors of one length; by name.
         values: (value, how often), most frequent first, where there are few of them; names of classes, where
             they are known, in place of their indices.
-        classes: these values are classes: texts or whole numbers, each of which comes more than once.
+        classes: these values are classes: texts or whole numbers, each of which comes more than once; few
+            different ones, where a sample has many.
         identical: it is the same in all samples, of which there are several.
     """
 

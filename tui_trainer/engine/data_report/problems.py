@@ -260,7 +260,11 @@ def _kinds(splits: Splits, collated: bool) -> Iterator[Problem]:
             f"{_listed(said)}",
             "they can't be stacked into a batch: give the data set a collate_fn(samples) that pads",
         )
-    foreign = [f"{part.name} ({', '.join(part.dtypes)})" for part in facts.parts if part.kind == "other"]
+    foreign = [
+        f"{part.name} ({', '.join(part.dtypes)})"
+        for part in facts.parts
+        if part.kind == "other" or any(dtype.startswith("PIL ") for dtype in part.dtypes)
+    ]
     if foreign:
         yield Problem(
             "parts that are no tensors",

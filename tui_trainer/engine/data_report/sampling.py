@@ -20,9 +20,8 @@ def visits(count: int, most: int | None) -> NDArray[np.int64]:
 
     So whoever runs out of time has still seen something of everything.
     """
-    chosen = np.arange(count)
-    if most is not None and most < count:
-        chosen = np.arange(most) * count // most
+    wanted = count if most is None else min(most, count)
+    chosen = np.arange(wanted) * count // max(wanted, 1)
     places = (np.arange(len(chosen)) * _GOLDEN) % 1.0
     return chosen[np.argsort(np.argsort(places))]
 

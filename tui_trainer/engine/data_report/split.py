@@ -20,33 +20,38 @@ EXAMPLES = 8
 
 
 class Fingerprints:
-    """Which inputs a split has, each with the targets they come with."""
+    """Which inputs a split has, and how often."""
 
     def __init__(self) -> None:
-        self._targets: dict[bytes, set[bytes | None]] = {}
-        self._counts: dict[bytes, int] = {}
+        self._targets: dict[bytes, bytes | None] = {}
+        self._more: dict[bytes, int] = {}
+        self._contradicting: set[bytes] = set()
 
     def add(self, parts: Sequence[Part]) -> None:
         """Take in a sample."""
         inputs = digest([part for part in parts if not part.target])
         if inputs is not None:
             targets = digest([part for part in parts if part.target])
-            self._targets.setdefault(inputs, set()).add(targets)
-            self._counts[inputs] = self._counts.get(inputs, 0) + 1
+            if inputs not in self._targets:
+                self._targets[inputs] = targets
+                return
+            self._more[inputs] = self._more.get(inputs, 0) + 1
+            if targets != self._targets[inputs]:
+                self._contradicting.add(inputs)
 
     @property
     def repeated(self) -> int:
         """Samples whose inputs are those of another one."""
-        return sum(count for count in self._counts.values() if count > 1)
+        return sum(more + 1 for more in self._more.values())
 
     @property
     def contradicting(self) -> int:
         """Inputs that come with different targets."""
-        return sum(len(targets) > 1 for targets in self._targets.values())
+        return len(self._contradicting)
 
     def shared_with(self, other: Fingerprints) -> int:
         """Samples whose inputs the other split has too."""
-        return sum(count for inputs, count in self._counts.items() if inputs in other._counts)
+        return sum(1 + self._more.get(inputs, 0) for inputs in self._targets if inputs in other._targets)
 
 
 def look_at(

@@ -16,8 +16,8 @@ MOST_COLUMNS = 200
 """Vectors that are longer have no statistics of each column."""
 MOST_VALUES = 1000
 """Values that are counted one by one; where there are more, none is."""
-MOST_INPUT_VALUES = 50
-"""The same, for a part that is no target."""
+FEW_VALUES = 50
+"""The same, for a part that is no target, or of which a sample has many: others are no classes."""
 
 _SHOWN_SHAPES = 5
 _BINS = 16
@@ -164,7 +164,8 @@ class Collector:
         fractions = any("float" in dtype for dtype in self._dtypes)
         values = tuple(self._values.most_common()) if self._values else ()
         counted = sum(count for _, count in values)
-        if not self._target and len(values) > MOST_INPUT_VALUES:
+        single = not self._shapes or list(self._shapes) == [()]
+        if len(values) > FEW_VALUES and not (self._target and single):
             values = ()
         return PartFacts(
             name=self._name,
