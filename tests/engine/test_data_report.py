@@ -18,6 +18,8 @@ from tui_trainer.engine.data_report import data_report
 from tui_trainer.engine.data_report.facts import DataReport, PartFacts
 from tui_trainer.engine.data_report.sampling import visits
 from tui_trainer.errors import UsageError
+from tui_trainer.headless.data_report import sections
+from tui_trainer.runs.events import encode
 from tui_trainer.tasks.base import Task
 
 
@@ -345,6 +347,52 @@ def test_a_collate_function_is_trusted_with_samples_of_any_shape() -> None:
             return samples
 
     assert problems((Collated(lambda i: (torch.full((i % 3 + 1,), i), i % 2), 60), None)) == {}
+
+
+# ---------------------------------------------------------------------- as people read it
+
+
+@pytest.mark.parametrize("drawing", ["colours", "shades", "ascii"])
+def test_reports_of_any_form_can_be_drawn_at_any_width(drawing: Any) -> None:
+    def uneven(index: int) -> Any:
+        text = "\n".join(["\x1b[31mred" * 30] * 9)
+        return {
+            "text": text,
+            "gap": None,
+            **({"more": index} if index % 2 else {}),
+            "y": ["a", "b"][index % 2],
+        }
+
+    nan = np.full((9, 3), np.nan, "f4")
+    for data in (
+        (Items(uneven, 9), None),
+        ((nan, nan), (nan, nan)),
+        ((np.zeros((9, 3, 70, 50), "f4"), np.zeros((9, 70, 50), "u1")), None),
+        ((np.zeros((9, 500), "f4"), np.arange(9)), None),
+        (Items(lambda i: (object(), {}), 9), None),
+        (Stream(None), None),
+    ):
+        facts = json.loads(encode(report(data, samples=20).as_json()))
+        for width in (1, 38, 110):
+            made = sections(facts, width, drawing)
+            assert made[0].title
+            pictures = [line.plain for line in made[-1].lines if set(line.plain) <= set("▀ ░▒▓█.:-=+*#%@")]
+            assert all(len(line) <= max(width, 1) for line in pictures)
+            assert not any("\x1b" in line.plain for section in made for line in section.lines)
+
+
+def test_a_wide_table_keeps_its_targets_in_view() -> None:
+    def make(index: int) -> Any:
+        return {f"column{k}": float(index * k % 7) for k in range(300)}, {"price": index + 0.5}
+
+    made = {
+        section.title: section.lines
+        for section in sections(report((Items(make, 30), None)).as_json(), 110, "ascii")
+    }
+    for title in ("parts of a sample (train)", "samples of train"):
+        lines = [line.plain for line in made[title]]
+        assert lines[-1].startswith("and 260 more")
+        assert lines[-2].startswith("price")
 
 
 # ---------------------------------------------------------------------- examples

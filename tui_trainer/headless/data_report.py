@@ -106,19 +106,22 @@ _HEAD = ["part", "split", "type", "shape", "missing", "mean", "std", "min", "max
 def _parts(splits: Facts, width: int) -> Section:
     train = splits["train"]["parts"]
     wide = len(train) > _FEW_PARTS or any(part["columns"] for part in train)
-    rows = []
+    inputs: list[list[str]] = []
+    targets: list[list[str]] = []
     for part in train:
+        rows = targets if part["target"] else inputs
         for split, facts in splits.items():
             same = next((each for each in facts["parts"] if each["name"] == part["name"]), None)
             if same is not None and not (wide and split != "train"):
                 rows.append([*_part_cells(same, "" if wide else split), *_numbers(same["summary"])])
                 rows += [_column(part["name"], *column) for column in same["columns"].items()]
     title = "parts of a sample" + " (train)" * wide
-    shown = rows[:MOST_ROWS]
+    shown = [*inputs[:MOST_ROWS], *targets[:MOST_ROWS]]
     head = [name if any(row[k] for row in shown) else "" for k, name in enumerate(_HEAD)]
     lines = _lines([head, *shown], width, range(4, 9), (2, 3, 1, 7, 8, 6))
-    if len(rows) > len(shown):
-        lines = (*lines, Text(f"and {len(rows) - len(shown):,} more: --json has all of them", "dim"))
+    left = len(inputs) + len(targets) - len(shown)
+    if left:
+        lines = (*lines, Text(f"and {left:,} more: --json has all of them", "dim"))
     return Section(title, lines)
 
 

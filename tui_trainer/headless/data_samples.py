@@ -78,17 +78,18 @@ def _table(examples: Sequence[Facts], width: int) -> Iterator[Text]:
     """A line for each part and a column for each sample, as many as fit."""
     parts = examples[0]["parts"]
     cells = [["sample", *(f"{example['index']:,}" for example in examples)]]
-    for place, part in enumerate(parts[:_ROWS]):
-        values = [
-            _value(example["parts"][place]) if place < len(example["parts"]) else "" for example in examples
-        ]
-        cells.append([short_name(part["name"]), *values])
+    inputs = [part["name"] for part in parts if not part["target"]]
+    targets = [part["name"] for part in parts if part["target"]]
+    shown = [*inputs[:_ROWS], *targets[:_ROWS]]
+    by_name = [{part["name"]: part for part in example["parts"]} for example in examples]
+    for name in shown:
+        cells.append([short_name(name), *(_value(each[name]) if name in each else "" for each in by_name)])
     last = len(examples)
     head, *lines = in_columns(cells, range(1, last + 1), range(last, 1, -1), width)
     yield Text(head, "bold")
     yield from map(Text, lines)
-    if len(parts) > _ROWS:
-        yield Text(f"and {len(parts) - _ROWS:,} more", "dim")
+    if len(parts) > len(shown):
+        yield Text(f"and {len(parts) - len(shown):,} more", "dim")
 
 
 def _texts(examples: Sequence[Facts], width: int) -> Iterator[Text]:
