@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -218,6 +218,42 @@ class TableEncoder:
             encoded[:, i] = np.array(codes, np.float32)[column.codes]
         return encoded
 
+    def facts(self) -> dict[str, Any]:
+        """All that was fitted, as JSON."""
+        return {**self.schema(), "numeric_std": self.std.tolist(), "gaps": list(self.gaps)}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> TableEncoder:
+        """The encoder whose `facts` these are."""
+        categories = facts["categorical"]
+        return cls(
+            Features(tuple(facts["numeric"]), tuple(categories)),
+            np.array(facts["numeric_offset"], np.float64),
+            np.array(facts["numeric_std"], np.float64),
+            tuple(facts["gaps"]),
+            tuple(tuple(known) for known in categories.values()),
+        )
+
+    def check(self, table: Table) -> None:
+        """Refuse a table that can't be encoded. Categories must have been read as texts.
+
+        Raises:
+            FileError: a column is missing, or holds texts where the training set had numbers.
+        """
+        names = [*self.features.numeric, *self.features.categorical]
+        missing = [name for name in names if name not in table.columns]
+        if missing:
+            near = did_you_mean(missing[0], list(table.columns)) if len(missing) == 1 else ""
+            raise FileError(
+                "column missing",
+                f"{table.source} has no {_listed(missing)}{near}",
+                "the model learned from these columns; leave a cell empty where a value is unknown",
+            )
+        for name in self.features.numeric:
+            if table.columns[name].numbers is None:
+                _refuse_mixed(table, table.columns[name], forced=True)
+            _refuse_infinite(table, table.columns[name])
+
     def schema(self) -> dict[str, Any]:
         """What a reader of the checkpoint needs to encode rows by itself, as JSON.
 
@@ -281,6 +317,22 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
             "nothing to predict", f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows'
         )
     return Target((), column.numbers)
+
+
+def as_classes(target: Target, classes: tuple[str, ...], source: str) -> Target:
+    """The same target, whose classes get the numbers that they have among `classes`.
+
+    Raises:
+        FileError: a class that is not among them.
+    """
+    strange = [name for name in target.classes if name not in classes]
+    if strange:
+        message = (
+            f"{source}: the target is {_listed(strange[:5])} in some rows, which the model does not know"
+        )
+        raise FileError("unknown class", message, f"it knows {_listed(classes[:20])}")
+    numbers = np.array([classes.index(name) for name in target.classes], np.int64)
+    return Target(classes, numbers[target.values])
 
 
 def _looks_like_classes(numbers: NDArray[np.float64]) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from tui_trainer.datasets.image_files import Labelled
+from tui_trainer.datasets.idx import read_idx
+from tui_trainer.datasets.image_files import Labelled, images_at
 from tui_trainer.errors import FileError
 
 Channels = Literal["auto", "gray", "rgb"]
@@ -106,16 +108,69 @@ def decode(path: str, form: Format) -> NDArray[np.uint8]:
     """
     from PIL import Image, ImageOps
 
-    height, width = form.size
     with _opened(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
             image = Image.fromarray(_eight_bits(np.asarray(image)))
-        image = image.convert("L" if form.channels == 1 else "RGB")
-        if image.size != (width, height):
-            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-        pixels = np.array(image, np.uint8)
+        return _brought_to(image, form)
+
+
+def _brought_to(image: Any, form: Format) -> NDArray[np.uint8]:
+    """Pillow's image as uint8 [channels, height, width]."""
+    from PIL import Image, ImageOps
+
+    height, width = form.size
+    image = image.convert("L" if form.channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    pixels = np.array(image, np.uint8)
     return pixels[None] if form.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def read_images(path: Path, form: Format) -> Iterator[tuple[dict[str, Any], Tensor]]:
+    """Images without labels, one after the other.
+
+    Args:
+        path: an image, a folder of images, or a `.npy` or IDX file of bytes [n, h, w], [n, h, w, channels] or
+            [n, channels, h, w].
+        form: what they are brought to.
+
+    Yields:
+        {"file": path below the folder} or {"row": number from 0}, and uint8 [channels, height, width].
+
+    Raises:
+        FileError: there is no image, or one can't be read.
+    """
+    if path.suffix == ".npy" or path.name.endswith(("-ubyte", "-ubyte.gz")):
+        for row, pixels in enumerate(_pixel_arrays(path)):
+            yield {"row": row}, torch.from_numpy(pixels_to(pixels, form))
+        return
+    folder = path if path.is_dir() else path.parent
+    for file in images_at(path):
+        yield {"file": os.path.relpath(file, folder)}, torch.from_numpy(decode(file, form))
+
+
+def pixels_to(pixels: NDArray[np.uint8], form: Format) -> NDArray[np.uint8]:
+    """Pixels [h, w], [h, w, channels] or [channels, h, w] as uint8 [channels, height, width]."""
+    from PIL import Image
+
+    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3):
+        pixels = pixels.transpose(1, 2, 0)
+    gray = pixels.ndim == 2 or pixels.shape[2] == 1
+    return _brought_to(Image.fromarray(pixels.reshape(pixels.shape[:2]) if gray else pixels), form)
+
+
+def _pixel_arrays(path: Path) -> NDArray[np.uint8]:
+    try:
+        array = np.load(path, mmap_mode="r") if path.suffix == ".npy" else read_idx(path, dims=3)
+    except (OSError, ValueError) as error:
+        raise FileError("images unreadable", f"{path}: {error}", "numpy.save writes such files") from error
+    shaped = array.ndim == 3 or (array.ndim == 4 and {1, 3} & {array.shape[1], array.shape[3]})
+    if array.dtype != np.uint8 or not shaped:
+        message = f"{path} holds {array.dtype} of shape {array.shape}"
+        hint = "images are bytes from 0 to 255, of shape [n, h, w], [n, h, w, 3] or [n, 3, h, w]"
+        raise FileError("no images", message, hint)
+    return array
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -70,6 +70,26 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
+def read_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Texts without targets, each with its line: the lines of a text file, or the `input` of each JSON item.
+
+    Raises:
+        FileError: missing, unreadable, not UTF-8, or an item without a text.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (*LINE_SUFFIXES, ".json"):
+        for line, text in enumerate(_text(path).removesuffix("\n").split("\n"), 1):
+            yield line, text.removesuffix("\r")
+        return
+    text = _text(path)
+    for item, line in _line_items(path, text) if suffix in LINE_SUFFIXES else _list_items(path, text):
+        found = item.get("input") if isinstance(item, dict) else item
+        if not isinstance(found, str):
+            message = f'{path}:{line}: {_kind(item)} without a text called "input"'
+            raise FileError("item without an input", message, '{"input": "…"} or "…" each')
+        yield line, found
+
+
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
@@ -200,13 +220,17 @@ class Characters:
         """Number of tokens, the special ones included."""
         return len(self.symbols) + self._specials
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str], least: int = 0) -> np.ndarray:
         """Rows of tokens: (texts, longest + 1), each closed by the end token and filled with 0.
 
         The smallest type that holds the tokens: uint8, int16 or int32.
+
+        Args:
+            texts: the texts.
+            least: columns at least.
         """
         kind = np.uint8 if len(self) <= 256 else np.int16 if len(self) <= 32768 else np.int32
-        rows = np.zeros((len(texts), max(map(len, texts), default=0) + 1), dtype=kind)
+        rows = np.zeros((len(texts), max(max(map(len, texts), default=0) + 1, least)), dtype=kind)
         for row, text in zip(rows, texts, strict=True):
             row[: len(text)] = [self._tokens.get(symbol, self._unknown) for symbol in text]
             row[len(text)] = self._end

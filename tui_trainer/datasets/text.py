@@ -117,6 +117,18 @@ def read_corpus(path: Path | None, max_chars: int | None = None) -> str:
     return corpus
 
 
+def read_text(path: Path) -> str:
+    """The text of one file, to its last character; line ends become newlines.
+
+    Raises:
+        FileError: not there, unreadable or no UTF-8 text, as in `read_corpus`.
+    """
+    if not os.path.isfile(path):
+        what = "is no regular file" if os.path.exists(path) else "does not exist"
+        raise FileError("text not found", f"{path} {what}", "give a text file")
+    return _read(path, None)
+
+
 def stdlib_files() -> list[Path]:
     """The standard library's own .py files, sorted by path, without tests and installed packages.
 
