@@ -72,7 +72,7 @@ class Run:
 
         A task file comes from where it was, or from the copy that the run keeps.
         """
-        from tui_trainer.engine.trained import task_of
+        from tui_trainer.engine.run_task import task_of
 
         return task_of(self._reader.layout, self._tag(tag))[0]
 
@@ -124,8 +124,8 @@ class Run:
         Returns:
             What `tui-train evaluate --json` prints.
         """
+        from tui_trainer.engine.run_task import hparams_for
         from tui_trainer.engine.scoring import score
-        from tui_trainer.engine.trained import hparams_for
 
         found = self._tag(tag)
         changed = hparams_for(self._reader.layout, found, hparams) if hparams else None

@@ -30,15 +30,24 @@ def predicted_rows(trained: Trained, path: Path) -> Iterator[Row]:
         TrainerError: the input can't be read, or does not suit the model.
     """
     for known, outputs in predicted(trained, path):
-        rows = trained.task.prediction_rows(outputs)
-        if len(rows) != len(known):
-            raise TrainerError(
-                "predictions are not one a sample",
-                f"prediction_rows() made {len(rows):,} records of {len(known):,} samples",
-                "return a record for each sample of the batch",
-            )
-        for sample, row in zip(known, rows, strict=True):
+        for sample, row in zip(known, rows_for(trained, known, outputs), strict=True):
             yield {**sample, **row}
+
+
+def rows_for(trained: Trained, known: Sequence[Row], outputs: Any) -> list[Row]:
+    """What `Task.prediction_rows` makes of a batch.
+
+    Raises:
+        TrainerError: that is not a record a sample.
+    """
+    rows = trained.task.prediction_rows(outputs)
+    if len(rows) != len(known):
+        raise TrainerError(
+            "predictions are not one a sample",
+            f"prediction_rows() made {len(rows):,} records of {len(known):,} samples",
+            "return a record for each sample of the batch",
+        )
+    return rows
 
 
 def predicted(trained: Trained, path: Path) -> Iterator[tuple[list[Row], Any]]:

@@ -11,16 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from tui_trainer.config.hparams import Hparams
-from tui_trainer.config.problems import HparamsError, validate
 from tui_trainer.engine import rng
 from tui_trainer.engine.checkpoint import load_into, load_weights
 from tui_trainer.engine.data import raw_splits
 from tui_trainer.engine.device import choose_device
 from tui_trainer.engine.facts import differences, facts_of, kept_facts
 from tui_trainer.engine.identity import source_change
+from tui_trainer.engine.run_task import task_of, valid_hparams
 from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.runs.checkpoints import entry_of, verify
-from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader
 
@@ -64,24 +63,6 @@ class Trained:
         return [str(name) for name in named] if isinstance(named, (list, tuple)) else None
 
 
-def task_of(layout: RunLayout, tag: str) -> tuple[Task, dict[str, Any]]:
-    """A fresh object of a checkpoint's task, and the hparams that it was trained with.
-
-    A task file comes from where it was, or from the copy that the run keeps.
-
-    Raises:
-        FileError: the hparams or the task file can't be read.
-        UsageError: the task is not known here.
-    """
-    from tui_trainer.tasks.registry import load_task
-
-    values = read_object(layout.parameters_file(tag)) or RunReader(layout.root).hparams()
-    if not isinstance(values.get("task"), str):
-        message = f"{layout.parameters_file(tag)} is missing, or names no task"
-        raise FileError("run without hparams", message, "hparams.json of the run has the same content")
-    return load_task(values["task"], kept=layout.task_source), values
-
-
 def load_trained(
     root: Path,
     tag: str,
@@ -109,7 +90,7 @@ def load_trained(
     entry = entry_of(layout, tag)
     task, values = task_of(layout, tag)
     if hparams is None:
-        hparams = _valid(task, values, layout.parameters_file(tag))
+        hparams = valid_hparams(task, values, layout.parameters_file(tag))
     chosen = _device(device, hparams)
     weights, facts = good_weights(layout, tag), kept_facts(layout)
     building = _Building(lambda: task_of(layout, tag)[0], hparams, weights, layout.model_file(tag))
@@ -183,23 +164,6 @@ class _Building:
             raise TrainerError("not a model", message, "return a torch.nn.Module")
         load_into(model, self.weights, self.file)
         return model
-
-
-def hparams_for(layout: RunLayout, tag: str, changes: Mapping[str, Any]) -> Hparams:
-    """The hparams of a checkpoint with some of them changed.
-
-    Raises:
-        HparamsError: they are wrong.
-    """
-    task, values = task_of(layout, tag)
-    return _valid(task, {**values, **changes}, layout.parameters_file(tag))
-
-
-def _valid(task: Task, values: Mapping[str, Any], path: Path) -> Hparams:
-    hparams, problems = validate(task.hparams_class, dict(values))
-    if hparams is None:
-        raise HparamsError(f"{path} does not suit {task.name}", problems)
-    return hparams
 
 
 def _device(wanted: str | None, hparams: Hparams) -> torch.device:

@@ -112,13 +112,14 @@ class Digits(Task):
         """
         from tui_trainer.datasets.image_files import is_images
         from tui_trainer.datasets.images import Format, read_images
-        from tui_trainer.datasets.inputs import read_rows
         from tui_trainer.errors import FileError
 
         if is_images(path):
             for known, image in read_images(path, Format((8, 8), 1)):
                 yield known, image / 255 * 16
             return
+        from tui_trainer.datasets.inputs import read_rows
+
         for known, row in read_rows(path):
             if row.numel() != 64:
                 message = (
