@@ -12,7 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -199,8 +199,14 @@ def _onnx(trained: Trained, calls: Sequence[Call]) -> tuple[bytes, str, list[str
             f"its weights take {size / 1e9:.1f} GB, an ONNX file holds 2 GB",
             "--to torch-export or safetensors",
         )
-    program, notices = _program(trained.model, calls)
-    made = torch.onnx.export(program, dynamo=True, verbose=False)
+    # Its recurrent layers are one operation that only torch knows.
+    with torch.backends.mkldnn.flags(enabled=False):
+        program, notices = _program(trained.model, calls)
+    try:
+        made = torch.onnx.export(program, dynamo=True, verbose=False)
+    except Exception as error:
+        reason = _first_line(error.__cause__ or error)
+        raise TrainerError("ONNX can't express this model", reason, "--to torch-export may do") from error
     assert made is not None
     proto = made.model_proto
     for name, text in about(trained.layout, trained.entry["tag"]).items():
@@ -225,31 +231,35 @@ def _program(model: nn.Module, calls: Sequence[Call]) -> tuple[torch.export.Expo
         TrainerError: it can't be written as a graph at all.
     """
     call = calls[0]
-    args, kwargs = call.of(model)
 
     def free(value: Any) -> Any:
         batched = isinstance(value, Tensor) and value.dim() > 0 and len(value) == call.samples
         return {0: torch.export.Dim.DYNAMIC} if batched else None
 
     shapes = {name: pytree.tree_map(free, value) for name, value in call.arguments.items()}
-    reason = "the data give one sample only"
     if call.samples > 1:
-        try:
-            return torch.export.export(model, args, kwargs, dynamic_shapes=shapes), []
-        except Exception as error:
-            reason = _first_line(error)
+        with suppress(Exception):
+            return torch.export.export(model, *_copied(call, model), dynamic_shapes=shapes), []
     try:
-        program = torch.export.export(model, args, kwargs)
+        program = torch.export.export(model, *_copied(call, model))
     except Exception as error:
         raise TrainerError(
             "model can't be exported",
             f"torch.export: {_first_line(error)}",
             "control flow that depends on values can't be a graph; --to safetensors keeps the weights",
         ) from error
-    return program, [f"the export takes {call.samples} samples at once, neither more nor fewer: {reason}"]
+    why = (
+        "the data give no more" if call.samples == 1 else "something in the model fixes it, as GRU layers do"
+    )
+    return program, [f"the export takes batches of just {call.samples}: {why}"]
 
 
-def _first_line(error: Exception) -> str:
+def _copied(call: Call, model: nn.Module) -> Any:
+    """Arguments of one's own: torch marks tensors, also where it fails."""
+    return pytree.tree_map_only(Tensor, torch.clone, call.of(model))
+
+
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
