@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trainer.datasets.tables import Column, Table
+from tui_trainer.datasets.columns import Column
+from tui_trainer.datasets.tables import Table
 from tui_trainer.errors import FileError, UsageError, did_you_mean
 
 Kind = Literal["auto", "classification", "regression"]

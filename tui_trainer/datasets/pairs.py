@@ -6,19 +6,17 @@ Other keys are passed over.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tui_trainer.datasets.json_items import JsonItems, kind_of, quoted
 from tui_trainer.errors import FileError
 
 KEYS = ("input", "target")
-
-LINE_SUFFIXES = (".jsonl", ".ndjson")
 
 FORM_HINT = 'expected a list of {"input": "…", "target": "…"}; one object a line in a .jsonl file'
 
@@ -29,29 +27,7 @@ MISSING_HINT = (
 
 Pair = tuple[str, str]
 
-_SPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class _RepeatedKey(ValueError):
-    """An object that gives a key twice; Python's reader would keep the last without a word."""
-
-
-def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(items)
-    if len(found) < len(items):
-        keys = [key for key, _ in items]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise _RepeatedKey(f"the key {_quoted(repeated)} occurs twice")
-    return found
-
-
-def _quoted(key: str) -> str:
-    """A key as JSON writes it, so that control characters don't reach a terminal; cut when long."""
-    return json.dumps(key if len(key) <= 40 else f"{key[:40]}…", ensure_ascii=False)
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -62,107 +38,23 @@ def read_pairs(path: Path) -> list[Pair]:
             (with its number, counted from 0, and its line), an empty target, or no item at all. An empty
             input is fine.
     """
-    text = _text(path)
-    items = _line_items(path, text) if path.suffix.lower() in LINE_SUFFIXES else _list_items(path, text)
+    items = JsonItems(path, "pairs", FORM_HINT, MISSING_HINT)
     pairs = [_pair(item, f"{path}:{line}: item {index}") for index, (item, line) in enumerate(items)]
     if not pairs:
         raise FileError("no pairs", f"{path} holds no item", FORM_HINT)
     return pairs
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise FileError("pairs not found", f"{path} does not exist", MISSING_HINT) from error
-    except OSError as error:
-        hint = "check that it is a readable file"
-        raise FileError("pairs unreadable", f"{path}: {error.strerror or error}", hint) from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"{path}:{line}: byte 0x{data[error.start]:02x} at offset {error.start:,} is not UTF-8"
-        raise FileError("pairs are not UTF-8", message, "convert the file to UTF-8") from error
-
-
-def _list_items(path: Path, text: str) -> Iterator[tuple[Any, int]]:
-    """Each item of a JSON list with the line it begins on.
-
-    Item by item, and not the whole text at once, so that a wrong item can be named by its line.
-    """
-    at = _skip(text, 0)
-    if at == len(text):
-        raise FileError("pairs are empty", f"{path} holds nothing", FORM_HINT)
-    if text[at] != "[":
-        value = _value(path, text, at, 1)[0]
-        raise FileError("pairs are no list", f"{path}: {_kind(value)} at the top, not a list", FORM_HINT)
-    at, line, counted = _skip(text, at + 1), 1, 0
-    closed = text[at : at + 1] == "]"
-    while not closed:
-        line, counted = line + text.count("\n", counted, at), at
-        value, at = _value(path, text, at, line)
-        yield value, line
-        at = _skip(text, at)
-        closed = text[at : at + 1] == "]"
-        if not closed:
-            if text[at : at + 1] != ",":
-                raise _not_json(path, text, at, "expected a comma or the end of the list")
-            at = _skip(text, at + 1)
-    end = _skip(text, at + 1)
-    if end < len(text):
-        raise _not_json(path, text, end, "there is more after the end of the list")
-
-
-def _line_items(path: Path, text: str) -> Iterator[tuple[Any, int]]:
-    """Each object of a file of JSON lines with its line; blank lines are passed over."""
-    # Not splitlines: JSON texts may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        start = _skip(line, 0)
-        value, end = _value(path, line, start, number, first_line=number)
-        if _skip(line, end) < len(line):
-            raise FileError("pairs are not JSON", f"{path}:{number}: more after the object", FORM_HINT)
-        yield value, number
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def _value(path: Path, text: str, at: int, line: int, first_line: int = 1) -> tuple[Any, int]:
-    """The JSON value at `at` and where it ends."""
-    try:
-        return _DECODER.raw_decode(text, at)
-    except _RepeatedKey as error:
-        raise FileError("key occurs twice", f"{path}:{line}: {error}", "keep one of them") from error
-    except json.JSONDecodeError as error:
-        raise _not_json(path, text, error.pos, error.msg, first_line) from error
-    except RecursionError as error:
-        raise FileError("pairs are not JSON", f"{path}:{line}: nested too deeply", FORM_HINT) from error
-    except ValueError as error:
-        # An integer of thousands of digits, which Python refuses to convert.
-        raise FileError("pairs are not JSON", f"{path}:{line}: {error}", FORM_HINT) from error
-
-
-def _not_json(path: Path, text: str, at: int, what: str, first_line: int = 1) -> FileError:
-    line = first_line + text.count("\n", 0, at)
-    column = at - text.rfind("\n", 0, at)
-    return FileError("pairs are not JSON", f"{path}:{line}: {what} (column {column})", FORM_HINT)
-
-
 def _pair(item: Any, where: str) -> Pair:
     if not isinstance(item, dict):
-        raise FileError("item is no pair", f"{where} is {_kind(item)}, not an object", FORM_HINT)
+        raise FileError("item is no pair", f"{where} is {kind_of(item)}, not an object", FORM_HINT)
     for key in KEYS:
         if key not in item:
-            has = ", ".join(map(_quoted, list(item)[:5])) or "none"
+            has = ", ".join(map(quoted, list(item)[:5])) or "none"
             raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', FORM_HINT)
         value = item[key]
         if not isinstance(value, str):
-            message = f'{where}: "{key}" is {_kind(value)}, not a text'
+            message = f'{where}: "{key}" is {kind_of(value)}, not a text'
             raise FileError("item is no pair", message, f'write it in quotes: "{key}": "…"')
         if _SURROGATE.search(value):
             message = f'{where}: "{key}" holds half of a surrogate pair'
@@ -171,14 +63,6 @@ def _pair(item: Any, where: str) -> Pair:
         hint = "remove the item, or give it a target"
         raise FileError("empty target", f"{where}: there is nothing to predict", hint)
     return item["input"], item["target"]
-
-
-def _kind(value: Any) -> str:
-    """What a JSON value is, as a message says it."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    names: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
-    return names.get(type(value), f"the number {str(value)[:40]}")
 
 
 class Characters:
