@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_trainer.datasets.idx import read_idx
+from tui_trainer.datasets.splits import SPLIT_NAMES
 from tui_trainer.errors import FileError
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
-TRAIN_FOLDERS, VAL_FOLDERS, TEST_FOLDERS = (
-    ("train", "training"),
-    ("val", "valid", "validation"),
-    ("test", "testing"),
 )
 
 
@@ -63,20 +58,20 @@ def find_images(folder: Path) -> Found:
     pair = _read_idx_pair(folder, "train")
     if pair is not None:
         return Found(pair, None, _read_idx_pair(folder, "t10k") or _read_idx_pair(folder, "test"))
-    train = _part(folder, TRAIN_FOLDERS)
+    train = _part(folder, "train")
     if train is None:
         return Found(_class_folders(folder), None, None)
     found = _class_folders(train)
     val, test = (
         None if part is None else _class_folders(part, found.classes)
-        for part in (_part(folder, VAL_FOLDERS), _part(folder, TEST_FOLDERS))
+        for part in (_part(folder, "val"), _part(folder, "test"))
     )
     # As in ImageNet, whose val/ is what results are reported on.
     return Found(found, val, test) if test is not None else Found(found, None, val)
 
 
-def _part(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
+def _part(folder: Path, split: str) -> Path | None:
+    return next((folder / name for name in SPLIT_NAMES[split] if (folder / name).is_dir()), None)
 
 
 def _visible(folder: Path) -> list[Path]:

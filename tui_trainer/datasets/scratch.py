@@ -91,7 +91,7 @@ class Scratch:
     def _write(self, index: int, at: int, values: NDArray[Any]) -> None:
         assert self._file is not None
         # Written, not mapped: a full disk is then an error, and not a signal that ends the process.
-        data = memoryview(values.reshape(-1).view(np.uint8))
+        data = memoryview(values.reshape(-1).view(np.uint8).data)
         offset = (index * self._most + at) * self._dtype.itemsize
         try:
             while data:

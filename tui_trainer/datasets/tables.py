@@ -138,7 +138,7 @@ def _opened(path: Path) -> TableFile:
 
         return open_array_table(path)
     if kind in ("parquet", "arrow", "saved"):
-        from tui_trainer.datasets.arrow import ArrowTable
+        from tui_trainer.datasets.arrow_table import ArrowTable
 
         return ArrowTable.open(path)
     return Delimited.open(path)

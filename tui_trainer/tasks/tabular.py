@@ -38,7 +38,7 @@ class TabularHparams(Hparams):
         group="Data",
         max_length=1000,
         on_resume="refused",
-        description="Column to predict; none: the built-in table's own.",
+        description="Column to predict; none: what the data call the target.",
     )
     kind: Literal["auto", "classification", "regression"] = Field(
         "auto",
@@ -124,7 +124,7 @@ class TabularHparams(Hparams):
 
 
 class Tabular(Task):
-    """Predict a column of a CSV or TSV table: classes or numbers, with gaps and categories.
+    """Predict a column of a table (CSV, JSON, Parquet, NumPy): classes or numbers, with gaps and categories.
 
     Classification reports accuracy; regression mae and r2 in the target's own unit. A regression is trained
     on the standardised target, so its loss is in standard deviations of the training target: `test/loss` of
@@ -156,22 +156,23 @@ class Tabular(Task):
         import torch
 
         from tui_trainer.datasets.encoding import TableEncoder, choose_features, mean_and_std, read_target
-        from tui_trainer.datasets.splits import split_indices
+        from tui_trainer.datasets.splits import divide
 
         table, name = self._table(hparams)
         target = read_target(table, name, hparams.kind)
         self._check_loss(hparams, bool(target.classes))
         features = choose_features(table, name, hparams.ignore, hparams.numeric, hparams.categorical)
         labels = target.values if target.classes else None
-        splits = split_indices(table.rows, hparams.test_size, hparams.val_size, hparams.seed, labels)
+        parts = table.parts or (table.rows, 0, 0)
+        splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed, labels)
         encoder = TableEncoder.fit(table, features, splits.train)
         self._encoder, self._target, self._target_name = encoder, target, name
         self._scale = None if target.classes else mean_and_std(target.values[splits.train])
-        inputs = torch.from_numpy(encoder.encode(table))
-        targets = torch.from_numpy(target.values)
+        inputs = torch.from_numpy(encoder.encode(table, splits.order))
+        targets = torch.from_numpy(target.values[splits.order])
         if self._scale is not None:
             targets = (targets - self._scale[0]).float()
-        return splits.datasets(lambda rows: (inputs[rows], targets[rows]))
+        return splits.sliced(inputs, targets)
 
     def _table(self, hparams: TabularHparams) -> tuple[Table, str]:
         from pathlib import Path
@@ -181,12 +182,13 @@ class Tabular(Task):
         if hparams.dataset_path is None:
             return built_in_table(hparams.table), hparams.target or "target"
         table = read_table(Path(hparams.dataset_path).expanduser(), texts=hparams.categorical)
-        if hparams.target is None:
+        target = hparams.target or table.target
+        if target is None:
             names = ", ".join(list(table.columns)[:50])
             raise UsageError(
                 "no target", "name the column to predict with --target", f"columns of {table.source}: {names}"
             )
-        return table, hparams.target
+        return table, target
 
     def _check_loss(self, hparams: TabularHparams, classes: bool) -> None:
         kind = "classification" if classes else "regression"
