@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,10 +54,10 @@ class Delimited:
         """`FILE:LINE` of a row."""
         return f"{self.path}:{self.line(row)}"
 
-    def pieces(self) -> Iterator[list[tuple[str, ...]]]:
+    def pieces(self) -> Iterator[Iterable[tuple[str, ...]]]:
         """For each column its cells, some thousand rows at a time."""
         for rows in self._rows():
-            yield list(zip(*rows, strict=True))
+            yield zip(*rows, strict=True)
 
     def _rows(self) -> Iterator[list[list[str]]]:
         with _open(self.path) as file:

@@ -7,7 +7,7 @@ million rows of twenty columns take seconds and some hundred megabytes; a larger
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -88,7 +88,7 @@ class TableFile(Protocol):
         """As in `Table`."""
         ...
 
-    def pieces(self) -> Iterator[Sequence[Values]]:
+    def pieces(self) -> Iterator[Iterable[Values]]:
         """The rows, some thousand at a time: for each column its values."""
         ...
 
