@@ -80,21 +80,28 @@ class Delimited:
             except OSError as error:
                 _refuse_unreadable(self.path, error)
 
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """(line on which it begins, cells) of each row below the header, one by one."""
+        rows, expected = rows_of(self.path, self.delimiter), len(self.names)
+        next(rows)
+        for line, cells in rows:
+            if len(cells) != expected:
+                held = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+                raise FileError(
+                    "ragged table",
+                    f"{self.path}:{line} has {held}, the header {expected}",
+                    "put texts that hold the delimiter in double quotes",
+                )
+            yield line, cells
+
     def line(self, row: int) -> int:
         """The line, from 1, on which a row (from 0, below the header) begins."""
-        rows = rows_of(self.path, self.delimiter)
-        next(rows)
-        return next(islice(rows, row, None))[0]
+        return next(islice(self.rows(), row, None))[0]
 
     def _refuse_ragged(self) -> NoReturn:
-        expected = len(self.names)
-        line, cells = next(found for found in rows_of(self.path, self.delimiter) if len(found[1]) != expected)
-        held = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
-        raise FileError(
-            "ragged table",
-            f"{self.path}:{line} has {held}, the header {expected}",
-            "put texts that hold the delimiter in double quotes",
-        )
+        for _ in self.rows():
+            pass
+        raise AssertionError("a row that is ragged is ragged when it is read again")
 
 
 def delimiter_of(path: Path) -> str:

@@ -1,22 +1,29 @@
-"""Pairs of texts in a JSON file, and their characters as rows of whole numbers.
+"""Pairs of texts on disk, and their characters as rows of whole numbers.
 
-The file is a list of {"input": text, "target": text}; in a `.jsonl` file each line holds one such object.
-Other keys are passed over.
+A JSON file is a list of {"input": text, "target": text}; in a `.jsonl` file each line holds one such object.
+Tables have such columns. Other keys and columns are passed over.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tui_trainer.datasets.arrow import ArrowData
+from tui_trainer.datasets.delimited import Delimited
+from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.json_items import JsonItems, kind_of, quoted
-from tui_trainer.errors import FileError
+from tui_trainer.errors import FileError, UsageError, did_you_mean
 
-KEYS = ("input", "target")
+Keys = tuple[str, str]
+
+KEYS: Keys = ("input", "target")
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
 
 FORM_HINT = 'expected a list of {"input": "…", "target": "…"}; one object a line in a .jsonl file'
 
@@ -30,25 +37,73 @@ Pair = tuple[str, str]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Read (input, target) pairs.
+def read_pairs(path: Path, keys: Keys = KEYS) -> list[Pair]:
+    """The pairs of `read_split_pairs`, whatever their split."""
+    return read_split_pairs(path, keys)[0]
+
+
+def read_split_pairs(path: Path, keys: Keys = KEYS) -> tuple[list[Pair], tuple[int, int, int]]:
+    """Read (input, target) pairs: JSON, JSON lines, CSV, TSV, Parquet, Arrow, or a saved data set.
+
+    Args:
+        path: the file or folder.
+        keys: what an input and a target are called.
+
+    Returns:
+        The pairs, and how many of them train, validate and test, in this order.
 
     Raises:
-        FileError: missing, unreadable, no JSON (with its line), no list, an item that is no pair of texts
+        FileError: missing, unreadable, malformed (with its line), no list, an item that is no pair of texts
             (with its number, counted from 0, and its line), an empty target, or no item at all. An empty
             input is fine.
     """
-    items = JsonItems(path, "pairs", FORM_HINT, MISSING_HINT)
-    pairs = [_pair(item, f"{path}:{line}: item {index}") for index, (item, line) in enumerate(items)]
+    kind = format_of(path)
+    if kind in ("parquet", "arrow", "saved"):
+        splits = _of_arrow(path, keys)
+    elif kind == "text" and path.suffix.lower() in TABLE_SUFFIXES:
+        splits = [_of_table(path, keys)]
+    else:
+        items = JsonItems(path, "pairs", FORM_HINT, MISSING_HINT)
+        splits = [((item, f"{path}:{line}") for item, line in items)]
+    pairs: list[Pair] = []
+    ends = []
+    for split in splits:
+        pairs += [_pair(item, f"{where}: item {index}", keys) for index, (item, where) in enumerate(split)]
+        ends.append(len(pairs))
     if not pairs:
         raise FileError("no pairs", f"{path} holds no item", FORM_HINT)
-    return pairs
+    train, val, test = (*ends, ends[-1], ends[-1])[:3]
+    return pairs, (train, val - train, test - val)
 
 
-def _pair(item: Any, where: str) -> Pair:
+def _of_table(path: Path, keys: Keys) -> Iterator[tuple[dict[str, str], str]]:
+    table = Delimited.open(path)
+    _check_columns(path, table.names, keys)
+    for line, cells in table.rows():
+        yield dict(zip(table.names, cells, strict=True)), f"{path}:{line}"
+
+
+def _of_arrow(path: Path, keys: Keys) -> list[Iterator[tuple[Any, str]]]:
+    data = ArrowData.open(path)
+    _check_columns(path, data.schema.names, keys)
+    return [
+        ((item, str(path)) for batch in data.batches(files, keys) for item in batch.to_pylist())
+        for files in data.splits
+    ]
+
+
+def _check_columns(path: Path, names: Sequence[str], keys: Keys) -> None:
+    for option, key in zip(("input_column", "target_column"), keys, strict=True):
+        if key not in names:
+            near = did_you_mean(key, list(names))
+            message = f"{path} has no column {quoted(key)}{near}; its columns are {', '.join(names)}"
+            raise UsageError("no such column", message, f"name it with --{option}")
+
+
+def _pair(item: Any, where: str, keys: Keys) -> Pair:
     if not isinstance(item, dict):
         raise FileError("item is no pair", f"{where} is {kind_of(item)}, not an object", FORM_HINT)
-    for key in KEYS:
+    for key in keys:
         if key not in item:
             has = ", ".join(map(quoted, list(item)[:5])) or "none"
             raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', FORM_HINT)
@@ -59,10 +114,11 @@ def _pair(item: Any, where: str) -> Pair:
         if _SURROGATE.search(value):
             message = f'{where}: "{key}" holds half of a surrogate pair'
             raise FileError("item is no pair", message, "write the character itself")
-    if not item["target"]:
+    text, target = (item[key] for key in keys)
+    if not target:
         hint = "remove the item, or give it a target"
         raise FileError("empty target", f"{where}: there is nothing to predict", hint)
-    return item["input"], item["target"]
+    return text, target
 
 
 class Characters:
