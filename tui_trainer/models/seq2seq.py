@@ -127,7 +127,9 @@ class Seq2Seq(nn.Module):
         """What the decoder attends to (keys, values, mask); its first state (layers, batch, d_model_dec)."""
         features, end, mask = self.encoder(inputs)
         features = self.drop(features)
-        state = torch.tanh(self.bridge(end)).view(end.shape[0], self.n_layers, -1).transpose(0, 1).contiguous()
+        state = (
+            torch.tanh(self.bridge(end)).view(end.shape[0], self.n_layers, -1).transpose(0, 1).contiguous()
+        )
         return (self.keys(features), self.values(features), mask.unsqueeze(1)), state
 
     def step(self, before: Tensor, memory: Memory, state: Tensor) -> tuple[Tensor, Tensor]:

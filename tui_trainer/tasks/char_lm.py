@@ -33,6 +33,13 @@ class CharLMHparams(Hparams):
     optimizer: OptimizerName = "AdamW"
     grad_clip_norm: float | None = 1.0
 
+    text_column: str | None = Field(
+        None,
+        group="Data",
+        max_length=1000,
+        on_resume="refused",
+        description="Column or key of the texts, in JSON lines, Parquet or a saved data set.",
+    )
     max_chars: int | None = Field(
         None, ge=1, le=1 << 40, group="Data", unit="characters", log=True,
         on_resume="refused",
@@ -103,8 +110,9 @@ class CharLM(Task):
     """Write text character by character: a small GPT on a file, a folder or Python's own sources.
 
     The last `test_size` of the text is the test set and what is before it the validation set, both whole:
-    windows drawn at random would share text with the training set. A window is `context` characters and the
-    one after; windows overlap by that one, so each character is predicted once an epoch.
+    windows drawn at random would share text with the training set. A data set's own splits are used as they
+    are. A window is `context` characters and the one after; windows overlap by that one, so each character
+    is predicted once an epoch.
     """
 
     hparams_class = CharLMHparams
@@ -126,29 +134,35 @@ class CharLM(Task):
         """Windows of the text as one view: (windows, context + 1) uint8 in a tuple, for each part.
 
         Raises:
-            FileError: no text, or unreadable (see `read_corpus`), or of fewer than two symbols.
+            FileError: no text, or unreadable (see `read_tokens`), or of fewer than two symbols.
             UsageError: the context is too long for the text or one of its parts.
         """
-        from tui_trainer.datasets.text import Vocabulary, read_corpus
+        from tui_trainer.datasets.corpus import read_tokens
 
         path = Path(hparams.dataset_path).expanduser() if hparams.dataset_path else None
-        text = read_corpus(path, hparams.max_chars)
-        where = str(path or "the standard library")
-        # Of the whole text: which symbols there are must not depend on how it is split.
-        if not self._fitted:
-            self.vocabulary = Vocabulary.of(text)
+        known = self.vocabulary if self._fitted else None
+        corpus = read_tokens(path, hparams.text_column, hparams.max_chars, known)
+        tokens, where = corpus.tokens, str(path or "the standard library")
+        self.vocabulary = corpus.vocabulary
         if len(self.vocabulary) < 3:
             often = len(self.vocabulary) - 1
-            message = f"{where}: {len(text):,} characters, {often} different ones frequent enough to learn"
+            message = f"{where}: {len(tokens):,} characters, {often} different ones frequent enough to learn"
             raise FileError("text too short", message, "give more text")
-        tokens = self.vocabulary.encode(text)
-        test_from = len(tokens) - round(len(tokens) * hparams.test_size)
-        val_from = test_from - round(len(tokens) * hparams.val_size)
-        train = _windows(tokens[:val_from], "training", MIN_WINDOWS, hparams.context, where)
-        test = _windows(tokens[test_from:], "test", 1, hparams.context, where) if hparams.test_size else None
-        if not hparams.val_size:
-            return train, test
-        return train, _windows(tokens[val_from:test_from], "validation", 1, hparams.context, where), test
+        own, val, test = corpus.parts
+        # What the data do not bring along is cut off the end of what they have for training.
+        test = test or round(own * hparams.test_size)
+        val = val or round(own * hparams.val_size)
+        test_from = len(tokens) - test
+        val_from = test_from - val
+
+        def windows(part: np.ndarray, name: str, least: int = 1) -> tuple[Tensor]:
+            return _windows(part, name, least, hparams.context, where)
+
+        trained = windows(tokens[:val_from], "training", MIN_WINDOWS)
+        tested = windows(tokens[test_from:], "test") if test or hparams.test_size else None
+        if not (val or hparams.val_size):
+            return trained, tested
+        return trained, windows(tokens[val_from:test_from], "validation"), tested
 
     def model(self, hparams: CharLMHparams) -> nn.Module:
         """A GPT over the text's characters."""

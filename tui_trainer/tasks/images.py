@@ -1,4 +1,4 @@
-"""The built-in task `images`: classify images in folders or IDX files."""
+"""The built-in task `images`: classify images in folders, IDX files, arrays or saved data sets."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ class ImagesHparams(Hparams):
         group="Data",
         on_resume="refused",
         description="Colours of the input; auto: gray where every image is.",
+    )
+    label_column: str | None = Field(
+        None,
+        group="Data",
+        max_length=1000,
+        on_resume="refused",
+        description="Column of the labels in Parquet or a saved data set; none: the one of classes.",
     )
     flip: bool = Field(
         False,
@@ -101,7 +108,9 @@ class ImagesHparams(Hparams):
 
 
 class Images(Task):
-    """Classify images: a folder of images for each class, train/ and test/ of such folders, or MNIST's files.
+    """Classify images: a folder for each class, train/ and test/ of such folders, MNIST's files, arrays.
+
+    Arrays are a `.npz` or a folder of `.npy`. What Hugging Face's `datasets` saved and Parquet are read, too.
 
     A test set of the data's own is used as it is, and `test_size` only where there is none. Small sets are
     kept in memory; others are decoded when needed.
@@ -130,10 +139,11 @@ class Images(Task):
         if hparams.dataset_path is None:
             raise UsageError(
                 "no data set",
-                "images needs the folder of the images",
-                "--dataset_path FOLDER with a folder for each class, or with MNIST's files",
+                "images needs the folder or file of the images",
+                "--dataset_path FOLDER with a folder for each class, or with MNIST's files, or a .npz",
             )
-        found = _divided(number_classes(find_images(Path(hparams.dataset_path).expanduser())), hparams)
+        path = Path(hparams.dataset_path).expanduser()
+        found = _divided(number_classes(find_images(path, hparams.label_column)), hparams)
         if self._fitted:
             found = numbered_as(found, self.classes)
         else:
@@ -157,17 +167,13 @@ class Images(Task):
         if part is None:
             return None
         targets = torch.from_numpy(part.targets)
-        images: Any = part.paths
-        if part.pixels is not None:
-            images = disk.resized(part.pixels, self._form)
-        elif in_memory:
-            images = disk.decode_all(part.paths, self._form)
+        images: Any = part.paths if part.pixels is None else part.pixels
+        if in_memory:
+            images = disk.load(images, self._form)
         if augment is not None and not self._fitted:
-            if isinstance(images, tuple):
-                step = max(1, -(-len(images) // _STATISTICS_OF))
-                self._statistics = disk.channel_statistics(disk.decode_all(images[::step], self._form))
-            else:
-                self._statistics = disk.channel_statistics(images)
+            step = 1 if in_memory else -(-len(images) // _STATISTICS_OF)
+            some = images if in_memory else disk.load(images[::step], self._form)
+            self._statistics = disk.channel_statistics(some)
         if isinstance(images, torch.Tensor) and not augment:
             return images, targets
         return disk.ImageDataset(images, targets, self._form, augment or None)
@@ -239,22 +245,11 @@ def _divided(found: Found, hparams: ImagesHparams) -> Found:
     splits = split_indices(len(train.targets), test_size, val_size, hparams.seed, train.targets)
 
     def taken(rows: np.ndarray[Any, Any], given: Labelled | None) -> Labelled | None:
-        return _rows(train, rows) if len(rows) else given
+        return train.select(rows) if len(rows) else given
 
     return dataclasses.replace(
         found,
-        train=_rows(train, splits.train),
+        train=train.select(splits.train),
         val=taken(splits.val, found.val),
         test=taken(splits.test, found.test),
-    )
-
-
-def _rows(part: Labelled, rows: np.ndarray[Any, Any]) -> Labelled:
-    import dataclasses
-
-    return dataclasses.replace(
-        part,
-        targets=part.targets[rows],
-        paths=tuple(part.paths[row] for row in rows) if part.paths else (),
-        pixels=part.pixels[rows] if part.pixels is not None else None,
     )

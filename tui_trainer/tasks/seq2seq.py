@@ -31,6 +31,14 @@ class Seq2SeqHparams(Hparams):
     eval_batch_size: int | None = 256
     grad_clip_norm: float | None = 1.0
 
+    input_column: str = Field(
+        "input", min_length=1, max_length=1000, group="Data", on_resume="refused",
+        description="Key or column of what is given.",
+    )  # fmt: skip
+    target_column: str = Field(
+        "target", min_length=1, max_length=1000, group="Data", on_resume="refused",
+        description="Key or column of what it is to become.",
+    )  # fmt: skip
     max_length: int = Field(
         256, ge=1, le=1 << 16, group="Data", unit="characters", log=True,
         on_resume="safe",
@@ -115,14 +123,14 @@ class Seq2Seq(Task):
         """Rows of tokens, (samples, longest input + 1) and (samples, longest target + 1), for each split.
 
         Raises:
-            FileError: the file of pairs is wrong (see `read_pairs`), or a text is longer than `max_length`.
+            FileError: the pairs are wrong (see `read_split_pairs`), or a text is longer than `max_length`.
             UsageError: a split is left without a sample.
         """
         import torch
 
-        from tui_trainer.datasets.splits import split_indices
+        from tui_trainer.datasets.splits import divide
 
-        pairs = self._pairs(hparams)
+        pairs, parts = self._pairs(hparams)
         if not self._fitted:
             # Of all pairs: which symbols there are must not depend on how they are split.
             self.inputs, self.targets = (_characters(texts) for texts in zip(*pairs, strict=True))
@@ -132,31 +140,33 @@ class Seq2Seq(Task):
             raise FileError("target too long", message, "train on such targets first")
         inputs = torch.from_numpy(self.inputs.encode([pair[0] for pair in pairs]))
         targets = torch.from_numpy(self.targets.encode([pair[1] for pair in pairs], self.target_length))
-        splits = split_indices(len(pairs), hparams.test_size, hparams.val_size, hparams.seed)
+        splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed)
         unseen = next(part for part in (splits.val, splits.test, splits.train) if len(part))
         self._shown = [pairs[index] for index in unseen[:SHOWN]]
         return splits.datasets(lambda index: (inputs[index], targets[index]))
 
-    def _pairs(self, hparams: Seq2SeqHparams) -> list[Pair]:
+    def _pairs(self, hparams: Seq2SeqHparams) -> tuple[list[Pair], tuple[int, int, int]]:
         from tui_trainer.datasets.dates import PAIRS, make_date_pairs
-        from tui_trainer.datasets.pairs import read_pairs
+        from tui_trainer.datasets.formats import format_of
+        from tui_trainer.datasets.pairs import read_split_pairs
 
         if hparams.dataset_path is None:
             where = "the default pairs"
             pairs = [(pair["input"], pair["target"]) for pair in make_date_pairs(PAIRS, seed=0)]
+            parts = (len(pairs), 0, 0)
         else:
             path = Path(hparams.dataset_path).expanduser()
-            if os.path.isdir(path):
+            if os.path.isdir(path) and format_of(path) == "folder":
                 path /= hparams.dataset_json_fname or "pairs.json"
             where = str(path)
-            pairs = read_pairs(path)
+            pairs, parts = read_split_pairs(path, (hparams.input_column, hparams.target_column))
         for index, pair in enumerate(pairs):
             longest, most = max(map(len, pair)), hparams.max_length
             if longest > most:
                 message = f"{where}: item {index} has {longest:,} characters, max_length is {most:,}"
                 hint = f"--max-length {longest} accepts it, at the price of memory"
                 raise FileError("text too long", message, hint)
-        return pairs
+        return pairs, parts
 
     def model(self, hparams: Seq2SeqHparams) -> nn.Module:
         """An encoder-decoder over the pairs' characters."""
@@ -244,9 +254,9 @@ class Seq2Seq(Task):
 
         from tui_trainer.datasets.pairs import read_texts
 
-        for line, text in read_texts(path):
+        for where, text in read_texts(path, hparams.input_column):
             if len(text) > hparams.max_length:
-                message = f"{path}:{line}: {len(text):,} characters, max_length is {hparams.max_length:,}"
+                message = f"{where}: {len(text):,} characters, max_length is {hparams.max_length:,}"
                 raise FileError("text too long", message, f"--max-length {len(text)} accepts it")
             # Padding changes nothing: the network never looks at it.
             length = -(-(len(text) + 1) // PREDICTED_STEP) * PREDICTED_STEP

@@ -40,7 +40,7 @@ class TabularHparams(Hparams):
         group="Data",
         max_length=1000,
         on_resume="refused",
-        description="Column to predict; none: the built-in table's own.",
+        description="Column to predict; none: what the data call the target.",
     )
     kind: Literal["auto", "classification", "regression"] = Field(
         "auto",
@@ -126,7 +126,7 @@ class TabularHparams(Hparams):
 
 
 class Tabular(Task):
-    """Predict a column of a CSV or TSV table: classes or numbers, with gaps and categories.
+    """Predict a column of a table (CSV, JSON, Parquet, NumPy): classes or numbers, with gaps and categories.
 
     Classification reports accuracy; regression mae and r2 in the target's own unit. A regression is trained
     on the standardised target, so its loss is in standard deviations of the training target: `test/loss` of
@@ -164,13 +164,14 @@ class Tabular(Task):
         import torch
 
         from tui_trainer.datasets.encoding import TableEncoder, choose_features, mean_and_std
-        from tui_trainer.datasets.splits import split_indices
+        from tui_trainer.datasets.splits import divide
 
         table, name = self._table(hparams)
         target = self._read_target(table, name, hparams)
         self._check_loss(hparams, bool(target.classes))
         labels = target.values if target.classes else None
-        splits = split_indices(table.rows, hparams.test_size, hparams.val_size, hparams.seed, labels)
+        parts = table.parts or (table.rows, 0, 0)
+        splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed, labels)
         encoder = self._encoder if self._fitted else None
         if encoder is not None:
             encoder.check(table)
@@ -179,11 +180,11 @@ class Tabular(Task):
             encoder = TableEncoder.fit(table, features, splits.train)
             self._encoder, self._target, self._target_name = encoder, target, name
             self._scale = None if target.classes else mean_and_std(target.values[splits.train])
-        inputs = torch.from_numpy(encoder.encode(table))
-        targets = torch.from_numpy(target.values)
+        inputs = torch.from_numpy(encoder.encode(table, splits.order))
+        targets = torch.from_numpy(target.values[splits.order])
         if self._scale is not None:
             targets = (targets - self._scale[0]).float()
-        return splits.datasets(lambda rows: (inputs[rows], targets[rows]))
+        return splits.sliced(inputs, targets)
 
     def _table(self, hparams: TabularHparams) -> tuple[Table, str]:
         from tui_trainer.datasets.tables import built_in_table, read_table
@@ -191,12 +192,13 @@ class Tabular(Task):
         if hparams.dataset_path is None:
             return built_in_table(hparams.table), hparams.target or "target"
         table = read_table(Path(hparams.dataset_path).expanduser(), texts=self._texts(hparams))
-        if hparams.target is None:
+        target = hparams.target or table.target
+        if target is None:
             names = ", ".join(list(table.columns)[:50])
             raise UsageError(
                 "no target", "name the column to predict with --target", f"columns of {table.source}: {names}"
             )
-        return table, hparams.target
+        return table, target
 
     def _texts(self, hparams: TabularHparams) -> tuple[str, ...]:
         """Columns to read as texts."""
@@ -307,7 +309,7 @@ class Tabular(Task):
         """
         import torch
 
-        from tui_trainer.datasets.table_pieces import table_pieces
+        from tui_trainer.datasets.tables import table_pieces
 
         encoder = self._encoder
         assert encoder is not None
