@@ -114,6 +114,27 @@ def test_text_pairs_and_folders_of_images_find_their_tasks(capsys: pytest.Captur
     assert (sample[0]["text"][0], sample[1]["text"]) == ("a", "b" + sample[0]["text"][1:])
 
 
+def test_arrays_records_and_parquet_find_their_tasks_too(capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    np.savez("pictures.npz", x=rng.integers(0, 255, (60, 8, 8), np.uint8), y=labels)
+    np.savez("rows.npz", X=rng.normal(size=(60, 4)), y=labels)
+    records = [json.dumps({"size": k / 7, "label": "ab"[k % 2]}) for k in range(60)]
+    Path("records.jsonl").write_text("\n".join(records))
+    tasks = {name: as_json(capsys, name)["task"] for name in ("pictures.npz", "rows.npz", "records.jsonl")}
+    assert tasks == {"pictures.npz": "images", "rows.npz": "tabular", "records.jsonl": "tabular"}
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    table = pyarrow.table({"size": rng.normal(size=60), "label": labels})
+    pyarrow.parquet.write_table(table, "rows.parquet")
+    report = as_json(capsys, "rows.parquet")
+    assert report["task"] == "tabular"
+    assert [part["name"] for part in report["splits"]["train"]["parts"]] == ["size", "label"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

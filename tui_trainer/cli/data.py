@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_trainer.cli.data_form import is_data, target_of, task_for
+from tui_trainer.cli.data_form import is_data, likely_target, task_for
 from tui_trainer.cli.streams import say
 from tui_trainer.cli.train import explaining, plan, print_beforehand, sort_main
 from tui_trainer.config.hparams import Hparams
@@ -138,13 +138,10 @@ def _with_task(words: Sequence[str]) -> list[str]:
     more = ["--dataset_path", str(path)]
     said = f"{word}: {form}, as task {task} reads it"
     if task == "tabular" and "target" not in {name for name, _ in found.flags} | set(found.unknown):
-        from tui_trainer.datasets.tables import column_names
-
-        target = target_of(column_names(path))
-        more += [f"--target={target}"]
-        said += f"; target {one_line(target)} (--target names another column)"
-    if task == "seq2seq" and path.is_file():
-        more += ["--dataset_json_fname", path.name]
+        target = likely_target(path)
+        if target is not None:
+            more += [f"--target={target}"]
+            said += f"; target {one_line(target)} (--target names another column)"
     say(said)
     place = list(words).index(word)
     return [*words[:place], task, *words[place + 1 :], *more]

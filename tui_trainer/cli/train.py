@@ -194,9 +194,10 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     point = fork_point(origin.run, origin.tag) if origin.kind == "fork" else resume_point(origin.run)
     check_changes(point.hparams, hparams, origin.kind)
     changed = point.changes(hparams)
+    warned = [change.sentence for change in changed if change.kind == "warned"]
     return replace(
         planned,
-        warnings=(*planned.warnings, *(change.sentence for change in changed if change.kind == "warned")),
+        warnings=(*planned.warnings, *warned, *origin.source_warnings(task)),
         notes=tuple(change.sentence for change in changed if change.kind == "safe"),
         resume=replace(point, typed=resolved.typed),
     )

@@ -22,7 +22,7 @@ from tui_trainer.headless.words import (
     seconds,
     short_name,
 )
-from tui_trainer.runs.events import CHANGED_HPARAMS
+from tui_trainer.runs.events import CHANGED_HPARAMS, CHANGED_SOURCE
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import parse_tag
 from tui_trainer.runs.reader import RunReader
@@ -159,7 +159,7 @@ class Story:
         kind = kinds.get(level, "warning")
         if kind == "error":
             self._reported.add(said)
-        if event.get("fatal") or title == CHANGED_HPARAMS:
+        if event.get("fatal") or title in (CHANGED_HPARAMS, CHANGED_SOURCE):
             # What a run dies of is said as the command's error, what was changed before it started.
             return []
         text = f"{level or 'alert'}: {said}" + (f" ({hint})" if hint else "")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import rng
@@ -50,8 +50,7 @@ def data_report(
         rng.seed_everything(hparams.seed)
         parts = dict(zip(("train", "val", "test"), raw_splits(task, hparams), strict=True))
         phase = "asking for the data's facts"
-        facts = task.data_facts() or {}
-        classes, columns = _names(facts, "classes"), _names(facts, "columns")
+        classes, columns = (_names(task, key) for key in ("classes", "columns"))
         splits: dict[str, SplitFacts] = {}
         train: Fingerprints | None = None
         for name, part in parts.items():
@@ -69,6 +68,6 @@ def data_report(
     return DataReport(task.name, task.summary(), splits, classes, problems)
 
 
-def _names(facts: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    value = facts.get(key)
+def _names(task: Task, key: str) -> tuple[str, ...]:
+    value = (task.data_facts() or {}).get(key, getattr(task, key, None))
     return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
