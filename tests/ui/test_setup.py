@@ -552,5 +552,10 @@ def test_i_reports_on_the_data_of_the_form_as_it_is(monkeypatch: pytest.MonkeyPa
         assert asked == [["data", "--json", "--", "--preset", "digits", "--val_size", "0.1"]]
         await driver.press("escape")
         await driver.until(lambda: driver.app.screen is driver.page, "Setup again")
+        await driver.press("ctrl+l")
+        await driver.loaded()
+        await driver.settled()
+        await driver.press("i")
+        await driver.until(lambda: len(asked) == 2, "a report on the data as they are now")
 
     drive(work)

@@ -34,9 +34,12 @@ class Answers(Generic[Answer]):
         """The answer to a command line, if it was asked for."""
         return self._known.get(tuple(words))
 
-    def forget(self, words: Sequence[str]) -> None:
-        """Ask anew the next time."""
-        self._known.pop(tuple(words), None)
+    def forget(self, words: Sequence[str] | None = None) -> None:
+        """Ask anew the next time; without words, about every command line."""
+        if words is None:
+            self._known.clear()
+        else:
+            self._known.pop(tuple(words), None)
 
     async def make(self, words: Sequence[str]) -> None:
         """Ask; afterwards the answer is `known`, or why there is none. Cancelling ends the process."""

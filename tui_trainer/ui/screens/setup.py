@@ -328,6 +328,7 @@ class SetupScreen(Page):
     def action_reload(self) -> None:
         """Read presets and task again, as they are now."""
         self.run_worker(self._list_presets())
+        self._reports.forget()
         if self._form.meaning is not None or self._form.error is not None:
             self.load(self._form.words)
 
