@@ -125,11 +125,8 @@ def test_arrays_records_and_parquet_find_their_tasks_too(capsys: pytest.CaptureF
     Path("records.jsonl").write_text("\n".join(records))
     tasks = {name: as_json(capsys, name)["task"] for name in ("pictures.npz", "rows.npz", "records.jsonl")}
     assert tasks == {"pictures.npz": "images", "rows.npz": "tabular", "records.jsonl": "tabular"}
-    pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
-
-    table = pyarrow.table({"size": rng.normal(size=60), "label": labels})
-    pyarrow.parquet.write_table(table, "rows.parquet")
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"size": rng.normal(size=60), "label": labels}), "rows.parquet")
     report = as_json(capsys, "rows.parquet")
     assert report["task"] == "tabular"
     assert [part["name"] for part in report["splits"]["train"]["parts"]] == ["size", "label"]
