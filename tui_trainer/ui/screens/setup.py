@@ -130,6 +130,8 @@ class SetupScreen(Page):
     # ------------------------------------------------------------------ what is shown
 
     def tick(self) -> None:
+        if not self._drawn:
+            return
         if self._helper.outdated and not self._asker.waiting:
             self._ask(fresh=True)
         if self._form.loading:
