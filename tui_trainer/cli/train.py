@@ -251,7 +251,7 @@ def _train_here(argv: Sequence[str]) -> int:
         why = why_unusable(os.environ, sys.stdin, sys.stderr)
         say(f"no usable terminal ({why}): training here, as with --no-ui")
     if options["find_batch_size"]:
-        with _explaining():
+        with explaining():
             hparams, _ = search(planned.task, planned.hparams, quiet=options["quiet"])
         planned = replace(planned, hparams=hparams)
     result = planned.run(
@@ -355,7 +355,7 @@ def _order(argv: Sequence[str], needs_task: bool = True) -> Order:
 
 
 @contextmanager
-def _explaining() -> Iterator[None]:
+def explaining() -> Iterator[None]:
     """Turn whatever is raised into an error that a person can act on."""
     try:
         yield
@@ -368,7 +368,7 @@ def _explaining() -> Iterator[None]:
 
 def _check(planned: Plan) -> int:
     options, hparams, found = planned.options, planned.hparams, None
-    with _explaining():
+    with explaining():
         from tui_trainer.engine.check import check
 
         if options["find_batch_size"]:

@@ -8,7 +8,7 @@ training set. Only the raw stream of a bit generator is promised to stay alike o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,8 +43,38 @@ class Splits:
         Args:
             pick: makes a data set of a split's indices. Empty splits become None.
         """
-        train, val, test = (pick(part) if len(part) else None for part in (self.train, self.val, self.test))
+        return self._given(pick(part) if len(part) else None for part in (self.train, self.val, self.test))
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """All indices: of training, then of validation, then of testing."""
+        return np.concatenate([self.train, self.val, self.test])
+
+    def sliced(self, *arrays: Any) -> tuple[tuple[Any, ...] | None, ...]:
+        """What `Task.datasets` returns, as views of arrays whose samples are in `order`."""
+        ends = np.cumsum([len(self.train), len(self.val), len(self.test)]).tolist()
+        bounds = zip([0, *ends[:-1]], ends, strict=True)
+        return self._given(
+            tuple(array[start:end] for array in arrays) if end > start else None for start, end in bounds
+        )
+
+    @staticmethod
+    def _given(parts: Iterable[T | None]) -> tuple[T | None, ...]:
+        train, val, test = parts
         return (train, test) if val is None else (train, val, test)
+
+
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+"""How people name the parts of their data."""
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name of a folder, file or array means: train, val, test, or None."""
+    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)
 
 
 def split_indices(n: int, test_size: float, val_size: float, seed: int, labels: Any = None) -> Splits:
@@ -89,6 +119,29 @@ def split_indices(n: int, test_size: float, val_size: float, seed: int, labels: 
     why = f" with {len(counts)} classes, each of which keeps one for training" if kept else ""
     _refuse_empty(splits, f"{n} {'sample' if n == 1 else 'samples'}", why, test_size, val_size)
     return splits
+
+
+def divide(
+    parts: tuple[int, int, int], test_size: float, val_size: float, seed: int, labels: Any = None
+) -> Splits:
+    """Split samples that come as a training, a validation and a test set, in this order, of these lengths.
+
+    A validation or test set of the data's own is used as it is, and `val_size` or `test_size` only where
+    there is none. See `split_indices`.
+    """
+    train, val, test = parts
+    own = split_indices(
+        train,
+        0.0 if test else test_size,
+        0.0 if val else val_size,
+        seed,
+        None if labels is None else labels[:train],
+    )
+    return Splits(
+        own.train,
+        np.arange(train, train + val) if val else own.val,
+        np.arange(train + val, train + val + test) if test else own.test,
+    )
 
 
 def _shares(

@@ -21,6 +21,7 @@ from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause, first_state
 from tui_trainer.engine.evaluation import Evaluations
+from tui_trainer.engine.facts import differences, facts_of, keep_facts, kept_facts
 from tui_trainer.engine.forecast import SAVED_BYTES_PER_S, check_disk, checkpoint_bytes
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
@@ -208,6 +209,7 @@ class Experiment:
             self.writer.event("run_resume", **self._here(), checkpoint=path, **facts)
         if room is not None:
             self._alert("warning", "the disk may fill up", room)
+        self._keep_data_facts()
         self.stop.saves = self.progress.step > 0
         self._began = self._epoch_began = self._saver.time = self._clock()
         self._evaluations.start_over()
@@ -219,6 +221,16 @@ class Experiment:
             self._save()
         elif resumed is None:
             self._first_state = first_state(ready, self._trainer_state, self.writer.layout.root)
+
+    def _keep_data_facts(self) -> None:
+        """Keep what a prediction must know of the data; tell where a resumed run kept something else."""
+        facts = facts_of(self.task)
+        if self._resume is not None:
+            changed = differences(kept_facts(self._resume.layout), facts)
+            if changed:
+                message = f"{', '.join(changed)}: not as in the run that goes on; the new ones are kept"
+                self._alert("warning", "the data have changed", message)
+        keep_facts(self.writer.layout, self.task.name, facts)
 
     # ------------------------------------------------------------------ the loop
 

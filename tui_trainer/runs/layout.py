@@ -77,6 +77,11 @@ class RunLayout:
     def checkpoints_index(self) -> Path:
         return self.checkpoints / "checkpoints.json"
 
+    @property
+    def data_facts(self) -> Path:
+        """What a prediction must know of the data: names of classes, a vocabulary, means."""
+        return self.checkpoints / "data.json"
+
     def model_file(self, tag: str) -> Path:
         """The state_dict of a checkpoint."""
         return self.checkpoints / f"model_{tag}.pt"

@@ -1,0 +1,162 @@
+"""What `evaluate --json` says, as lines that people read: metrics, each class, which is taken for which."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+
+from tui_trainer.headless.words import number, one_line, plural
+from tui_trainer.runs.json_values import as_number
+
+MOST_CLASSES = 20
+"""A larger matrix is not readable; the pairs that are confused most often are."""
+MOST_PAIRS = 20
+_LABEL = 18
+
+
+@dataclass(frozen=True)
+class Shade:
+    """The ground of a cell of the matrix.
+
+    Attributes:
+        share: of the row's samples, 0 to 1.
+        right: whether these samples were told right.
+    """
+
+    share: float
+    right: bool
+
+
+Span = tuple[str, "str | Shade"]
+"""A text with its role (empty, `dim`, `strong`) or its ground."""
+Line = tuple[Span, ...]
+
+
+def report(facts: Mapping[str, Any], width: int) -> list[Line]:
+    """All of it, one part below the other.
+
+    Args:
+        facts: the object that `evaluate --json` prints.
+        width: columns there are.
+    """
+    lines: list[Line] = [((_heading(facts), "strong"),), (), *_metrics(facts)]
+    if "confusion" in facts:
+        lines += [(), *_classes(facts, width), (), *_confusions(facts, width)]
+    return lines
+
+
+def _heading(facts: Mapping[str, Any]) -> str:
+    file = str(facts["checkpoint"]).rpartition("/")[2]
+    where = f"epoch {facts['epoch']}, step {facts['step']:,}"
+    samples = facts.get("samples")
+    told = (
+        f"{facts['split']} set" if samples is None else f"{facts['split']} set of {plural(samples, 'sample')}"
+    )
+    return one_line(f"{file} of {facts['run_id']} · {where} · {told}")
+
+
+def _metrics(facts: Mapping[str, Any]) -> list[Line]:
+    values = {one_line(name): number(as_number(value)) for name, value in facts["metrics"].items()}
+    names = max(map(len, values), default=0)
+    most = max(map(len, values.values()), default=0)
+    return [((f"{name:<{names}}  ", ""), (f"{value:>{most}}", "strong")) for name, value in values.items()]
+
+
+def _classes(facts: Mapping[str, Any], width: int) -> list[Line]:
+    rows = facts["per_class"]
+    label = min(max([5, *(cell_len(printed(row["class"])) for row in rows)]), max(5, min(40, width - 42)))
+    head = f"{_fit('class', label)}  {'precision':>9}  {'recall':>6}  {'F1':>6}  {'samples':>8}"
+    lines: list[Line] = [((head, "dim"),)]
+    for row in rows:
+        values = f"  {row['precision']:>9.4f}  {row['recall']:>6.4f}  {row['f1']:>6.4f}  {row['support']:>8,}"
+        lines.append(((_fit(printed(row["class"]), label), ""), (values, "")))
+    means = [sum(row[name] for row in rows) / len(rows) for name in ("precision", "recall", "f1")]
+    total = sum(row["support"] for row in rows)
+    last = f"{_fit('mean', label)}  {means[0]:>9.4f}  {means[1]:>6.4f}  {means[2]:>6.4f}  {total:>8,}"
+    return [*lines, ((last, "dim"),)]
+
+
+def _confusions(facts: Mapping[str, Any], width: int) -> list[Line]:
+    """The matrix where it can be shown, else the pairs that are confused most often."""
+    counts, names = facts["confusion"], [printed(name) for name in facts["classes"]]
+    cell = max(3, *(len(f"{count:,}") for row in counts for count in row))
+    numbered = max(map(cell_len, names)) > max(cell, 6)
+    cell = cell if numbered else max(cell, *map(cell_len, names))
+    heads = [str(k) for k in range(1, len(names) + 1)] if numbered else names
+    rows = [f"{head} {name}" for head, name in zip(heads, names, strict=True)] if numbered else names
+    label = min(max(map(cell_len, [*rows, "true"])), _LABEL)
+    if len(names) > MOST_CLASSES or label + len(names) * (cell + 2) > width:
+        return _pairs(counts, names, width)
+    head = "".join(f"{' ' * (cell + 1 - cell_len(text))}{text} " for text in heads)
+    lines: list[Line] = [(("rows are the true classes, columns the given ones", "dim"),)]
+    lines.append(((_fit("", label) + head, "dim"),))
+    for k, row in enumerate(counts):
+        samples = sum(row)
+        spans: list[Span] = [(_fit(rows[k], label), "")]
+        for at, count in enumerate(row):
+            text = f" {f'{count:,}' if count else '·':>{cell}} "
+            spans.append((text, Shade(count / samples, at == k) if count else "dim"))
+        lines.append(tuple(spans))
+    return lines
+
+
+def _pairs(counts: Sequence[Sequence[int]], names: Sequence[str], width: int) -> list[Line]:
+    found = [
+        (count, true, given)
+        for true, row in enumerate(counts)
+        for given, count in enumerate(row)
+        if count and true != given
+    ]
+    if not found:
+        return [(("no class is taken for another", ""),)]
+    found.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    shown = found[:MOST_PAIRS]
+    room = max(6, (width - 24) // 2)
+    label = min(max(cell_len(names[k]) for _, *pair in shown for k in pair), 40, room)
+    label = max(label, 5)
+    lines: list[Line] = [
+        ((f"{_fit('true', label)}  {_fit('given', label)}  {'samples':>8}  {'share':>6}", "dim"),)
+    ]
+    for count, true, given in shown:
+        share = count / sum(counts[true])
+        text = f"{_fit(names[true], label)}  {_fit(names[given], label)}  "
+        lines.append(((text, ""), (f"{count:>8,}  {100 * share:>4.0f} %", Shade(share, False))))
+    left = len(found) - len(shown)
+    return [*lines, ((f"and {left:,} more pairs", "dim"),)] if left else lines
+
+
+def printed(name: str) -> str:
+    """A class's name on one line: one of white space or control characters as Python writes it."""
+    return name if name.strip() and name.isprintable() else repr(name)[1:-1] or "(empty)"
+
+
+def _fit(text: str, width: int) -> str:
+    return set_cell_size(text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…", width)
+
+
+_RIGHT = ("white on #1f3a5f", "white on #2866a8", "black on #5aa9ff")
+_WRONG = ("white on #5c3a17", "white on #9a5212", "black on #ffa657")
+
+
+def print_coloured(lines: Sequence[Line]) -> None:
+    """Print lines to a terminal, with as many colours as it has."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    for line in lines:
+        text = Text()
+        for piece, role in line:
+            text.append(piece, _style(role))
+        console.print(text, soft_wrap=True)
+
+
+def _style(role: str | Shade) -> str:
+    if not isinstance(role, Shade):
+        return {"strong": "bold", "dim": "dim"}.get(role, "")
+    level = 2 if role.share >= 0.6 else 1 if role.share >= 0.2 else 0
+    return (_RIGHT if role.right else _WRONG)[level]
