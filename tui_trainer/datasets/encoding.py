@@ -315,7 +315,9 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
         return _classes(table, name, column.numbers)
     if column.numbers.min() == column.numbers.max():
         raise FileError(
-            "nothing to predict", f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows'
+            "nothing to predict",
+            f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows',
+            "name another target",
         )
     return Target((), column.numbers)
 
