@@ -375,7 +375,9 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
         return _classes(table, name, column.numbers)
     if column.numbers.min() == column.numbers.max():
         raise FileError(
-            "nothing to predict", f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows'
+            "nothing to predict",
+            f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows',
+            "name another target",
         )
     return Target((), column.numbers)
 
@@ -406,7 +408,9 @@ def _classes(table: Table, name: str, values: NDArray[Any], texts: Sequence[str]
     """Classes of values, or of indices into sorted texts all of which occur."""
     classes: Sequence[Any] | NDArray[Any] = texts or []
     if texts is None:
-        classes, values = np.unique(values, return_inverse=True)
+        # Not `return_inverse`, which takes four times the memory of the values.
+        classes = np.unique(values)
+        values = np.searchsorted(classes, values)
     if len(classes) == 1:
         raise FileError(
             "nothing to predict",
