@@ -58,7 +58,9 @@ def test_the_cause_of_a_failure_in_a_loader_process_is_named_and_kept(start: Any
     )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "error: training failed: ValueError in a loader process: bad sample 77" in err
+    assert re.search(
+        r"error: training failed: ValueError in step \d+, in a loader process: bad sample 77", err
+    )
     assert re.search(r"mine\.py:[0-9]+\)", err)
     log = only_run(folder) / "console.log"
     assert str(log.relative_to(folder)) in err

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.datasets.splits import split_indices
 from tui_trainer.engine.alerts import Alert, no_alert
+from tui_trainer.engine.describe import a, describe
 from tui_trainer.engine.loaders import DatasetLoader, ForeignLoader, Loader, TensorLoader, worker_count
 from tui_trainer.engine.sampler import BatchPlan
 from tui_trainer.errors import TrainerError, UsageError
@@ -60,9 +61,8 @@ def raw_splits(task: Task, hparams: Hparams) -> tuple[Any, Any, Any]:
     returned = task.datasets(hparams)
     parts = returned if _is_split_tuple(returned) else (returned,)
     if parts[0] is None:
-        raise TrainerError(
-            "no data", "datasets() returned None as training set", "return a data set, or (train, test)"
-        )
+        hint = "return a data set, or (train, test): does datasets() end with `return`?"
+        raise TrainerError("no data", "datasets() returned None as training set", hint)
     parts = tuple(_normalised(part) for part in parts)
     if len(parts) == 1:
         train, val, test = _split_off(parts[0], hparams, hparams.test_size)
@@ -105,10 +105,11 @@ def _normalised(part: Any) -> Any:
         lengths = {len(t) for t in tensors if t.dim()}
         if len(lengths) != 1 or any(t.dim() == 0 for t in tensors):
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+            hint = "samples go in dim 0 of each"
+            if len(tensors) == 4:
+                hint += "; (x, y), (x_test, y_test) is a training and a test set"
             raise TrainerError(
-                "data of different lengths",
-                f"the tensors of a data set have shapes {shapes}",
-                "samples go in dim 0 of each",
+                "data of different lengths", f"the tensors of a data set have shapes {shapes}", hint
             )
         return tensors
     if _means_a_tuple(part):
@@ -130,9 +131,15 @@ def _normalised(part: Any) -> Any:
         )
     indexed = hasattr(part, "__getitem__") and hasattr(part, "__len__")
     iterated = isinstance(part, IterableDataset) or hasattr(part, "__iter__")
-    if part is not None and (isinstance(part, (str, bytes, dict)) or not (indexed or iterated)):
+    if isinstance(part, list) and part and isinstance(part[0], (bool, int, float)):
+        hint = "make tensors of them, with samples in dim 0: torch.tensor(values)"
+        raise TrainerError("not a data set", f"datasets() returned a {describe(part)}", hint)
+    if isinstance(part, dict):
+        raise TrainerError("not a data set", f"datasets() returned a dict: {describe(part)}", _WANTED)
+    if part is not None and (isinstance(part, (str, bytes)) or not (indexed or iterated)):
         missing = " without __len__" if hasattr(part, "__getitem__") else ""
-        raise TrainerError("not a data set", f"datasets() returned a {type(part).__name__}{missing}", _WANTED)
+        hint = f"define __len__(self) in {type(part).__name__}" if missing else _WANTED
+        raise TrainerError("not a data set", f"datasets() returned {a(part)}{missing}", hint)
     return part
 
 
@@ -176,6 +183,12 @@ def _split_off(part: Any, hparams: Hparams, test_size: float) -> tuple[Any, Any,
     samples = sample_count(part)
     if test_size == 0 and hparams.val_size == 0:
         return part, None, None
+    if samples is not None and not hasattr(part, "__getitem__"):
+        raise TrainerError(
+            "can't split a loader",
+            f"datasets() returned {a(part)}, and test_size is {test_size:g}",
+            "return its data set, and the loader from dataloader(hparams, dataset, train); or (train, None)",
+        )
     if samples is None or isinstance(part, IterableDataset):
         raise UsageError(
             "can't split data without a length",

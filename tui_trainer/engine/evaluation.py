@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from tui_trainer.config.every import Every
 from tui_trainer.engine import rng
 from tui_trainer.engine.batch_looper import test_batch_looper
+from tui_trainer.engine.failure import during
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.monitor import no_such_metric
 from tui_trainer.engine.prepared import Prepared
@@ -28,14 +29,15 @@ def evaluate(ready: Prepared, meter: Meter, goes_on: Callable[[], bool]) -> dict
         for split, loader in ready.splits.evaluated().items():
             if not goes_on():
                 return None
-            means = test_batch_looper(
-                loader.epoch(0),
-                ready.evaluated_model,
-                ready.forward,
-                meter,
-                lambda _: goes_on(),
-                ready.measuring,
-            )
+            with during(f"evaluating the {split} set"):
+                means = test_batch_looper(
+                    loader.epoch(0),
+                    ready.evaluated_model,
+                    ready.forward,
+                    meter,
+                    lambda _: goes_on(),
+                    ready.measuring,
+                )
             metrics |= {f"{split}/{name}": value for name, value in means.items()}
     return metrics if goes_on() else None
 

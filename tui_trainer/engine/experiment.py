@@ -17,12 +17,15 @@ from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, train_batch_looper
+from tui_trainer.engine.broadcast import broadcasts_told
 from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause, first_state
 from tui_trainer.engine.evaluation import Evaluations
 from tui_trainer.engine.facts import differences, facts_of, keep_facts, kept_facts
+from tui_trainer.engine.failure import during, explain, happened_in
 from tui_trainer.engine.forecast import SAVED_BYTES_PER_S, check_disk, checkpoint_bytes
+from tui_trainer.engine.foreign import refuse_foreign
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.initial import InitialWeights
@@ -126,10 +129,15 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
+        with broadcasts_told(self._tell):
+            return self._run()
+
+    def _run(self) -> Ending:
         load_weights = self._load_weights if self._weights is not None else None
         self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn, load_weights)
         patience = None
         try:
+            refuse_foreign(self._ready.optimizer, self._ready.model)
             with few_full_collections():
                 self._begin()
                 while (ending := self._try_to_the_end()) is None:
@@ -142,7 +150,8 @@ class Experiment:
         except StopNow:
             patience = STOP_NOW_PATIENCE_S
             raise
-        except Exception:
+        except Exception as error:
+            happened_in(error, f"step {self.progress.step + 1:,}")
             # The steps before a failure are what one looks at; after a device's failure they can't be read.
             with suppress(Exception):
                 self._flush_rows()
@@ -505,7 +514,7 @@ class Experiment:
             self.metrics = {str(name): float(value) for name, value in context.metrics.items()}
         except Exception as error:
             # An epoch's work is worth more than its decoration.
-            self._alert("warning", "on_epoch_end failed", f"{type(error).__name__}: {error}")
+            self._tell("on_epoch_end failed", explain(error).message.split("\n", 1)[0])
 
     # ------------------------------------------------------------------ saving and restoring
 
@@ -616,7 +625,7 @@ class Experiment:
 
     def _load_weights(self, model: nn.Module) -> None:
         assert self._weights is not None
-        self._weights.load_into(model, lambda title, message: self._alert("warning", title, message))
+        self._weights.load_into(model, self._tell)
 
     # ------------------------------------------------------------------ numbers that are none
 
@@ -687,10 +696,7 @@ class Experiment:
     # ------------------------------------------------------------------ small helpers
 
     def _build_rows(self) -> RowLogger:
-        def alert(title: str, message: str) -> None:
-            self._alert("warning", title, message)
-
-        watch = LossWatch(alert, skips=self.hparams.on_nonfinite == "skip")
+        watch = LossWatch(self._tell, skips=self.hparams.on_nonfinite == "skip")
         return RowLogger(self.writer, self._meter, self.hparams.log_rate, watch, self._clock)
 
     @contextmanager
@@ -698,17 +704,16 @@ class Experiment:
         self.controls.check_start(self.progress.step)
         begin = time.perf_counter()
         self.writer.event("phase", name=name)
-        try:
+        with during(name):
             yield
-        except Exception as error:
-            if not hasattr(error, "phase"):
-                error.phase = name  # type: ignore[attr-defined]
-            raise
         self.writer.event("phase", name=name, seconds=time.perf_counter() - begin)
         self.controls.check_start(self.progress.step)
 
     def _alert(self, level: str, title: str, message: str) -> None:
         self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
+
+    def _tell(self, title: str, message: str) -> None:
+        self._alert("warning", title, message)
 
     def _here(self) -> dict[str, int]:
         progress = self.progress

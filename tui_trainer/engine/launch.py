@@ -64,6 +64,7 @@ def train(
         TrainerError: wrong hparams, or training failed. The message says what to do.
     """
     from tui_trainer.tasks.base import Task
+    from tui_trainer.tasks.declared import check_methods
     from tui_trainer.tasks.registry import check_hparams_class, load_task
 
     if isinstance(task, str):
@@ -73,6 +74,7 @@ def train(
             "not a task", f"train() got {task!r}", "train(MyTask(), …) with an instance of your Task"
         )
     check_hparams_class(type(task))
+    check_methods(task)
     if not task.name:
         task.name = f"{type(task).__module__}:{type(task).__qualname__}"
     if not isinstance(hparams, Hparams):
@@ -264,13 +266,14 @@ def _train(
             # From here on a signal interrupts nothing.
             stop.leaving = True
         status, reason = ending.status, ending.reason
-    except (StopNow, KeyboardInterrupt) as interrupt:
-        status, reason = "stopped", stop.last_words or getattr(interrupt, "reason", "SIGINT")
+    except StopNow as interrupt:
+        status, reason = "stopped", stop.last_words or interrupt.reason
     except BaseException as cause:
         error = explain(cause)
         if error is not cause:
             error.__cause__ = cause
-        status, reason = "failed", str(error)
+        # What went in is told by the alert.
+        status, reason = "failed", str(error).split("\n", 1)[0]
         said = {"title": error.title, "message": error.message, "hint": error.hint}
         writer.event("alert", level="error", fatal=True, **said)
     # Not in the `finally`: a signal that comes just before that is over would skip it.

@@ -184,11 +184,11 @@ class Meter:
             wide = isinstance(value, Reducer) and value.wide
             if not wide and any(part.numel() != 1 for part in parts):
                 shapes = ", ".join(str(tuple(part.shape)) for part in parts)
-                raise TrainerError(
-                    f"{'loss' if name == 'loss' else 'metric'} is no scalar",
-                    f"{name} has shape {shapes}",
-                    "return one number a batch, for example its .mean()",
-                )
+                hint = "return one number a batch, for example its .mean()"
+                if name == "loss":
+                    hint = f"compute_loss returns (loss, outputs, targets), in this order; {hint}"
+                title = f"{'loss' if name == 'loss' else 'metric'} is no scalar"
+                raise TrainerError(title, f"{name} has shape {shapes}", hint)
             sizes[name] = [part.numel() for part in parts]
             if name not in columns:
                 columns[name] = slice(width, width + sum(sizes[name]))

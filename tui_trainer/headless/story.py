@@ -159,7 +159,8 @@ class Story:
         kinds: dict[str, Kind] = {"error": "error", "info": "note"}
         kind = kinds.get(level, "warning")
         if kind == "error":
-            self._reported.add(said)
+            first = str(event.get("message") or "").split("\n", 1)[0]
+            self._reported.add(one_line(f"{title}: {first}") if first else title)
         if event.get("fatal") or title in (CHANGED_HPARAMS, CHANGED_SOURCE):
             # What a run dies of is said as the command's error, what was changed before it started.
             return []

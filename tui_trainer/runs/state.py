@@ -132,13 +132,14 @@ def parent_of(value: Any) -> Parent | None:
 
 @dataclass(frozen=True)
 class Alert:
-    """Something a person should know. `step` is 0 where it does not apply."""
+    """Something a person should know, and what to do about it. `step` is 0 where it does not apply."""
 
     level: str
     title: str
     message: str
     step: int
     time: float
+    hint: str = ""
 
 
 @dataclass(frozen=True)

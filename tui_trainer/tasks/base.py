@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui_trainer.config.hparams import Hparams
-from tui_trainer.errors import TrainerError
+from tui_trainer.errors import TrainerError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class Task:
             (train, val, test). Each is a `Dataset`, an `IterableDataset`, or a tuple of tensors or arrays
             with samples in dim 0.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define datasets(hparams)")
+        raise _undefined(self, "datasets")
 
     def readable(self, sample: Any) -> Any:
         """A sample of `datasets` as people read it, for the data report: text for tokens, columns by name.
@@ -62,7 +62,7 @@ class Task:
 
     def model(self, hparams: Any) -> nn.Module:
         """The network. Called after `datasets`."""
-        raise NotImplementedError(f"{type(self).__name__} must define model(hparams)")
+        raise _undefined(self, "model")
 
     def criterion(self, hparams: Any) -> Any:
         """The loss as a callable (outputs, targets) -> scalar tensor.
@@ -222,13 +222,23 @@ def _number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+def _undefined(task: Task, method: str) -> UsageError:
+    name, own = type(task).__name__, [word for word in vars(type(task)) if word[0] != "_"]
+    return UsageError(
+        f"{method}() is missing",
+        f"{name} does not define it{did_you_mean(method, own)}",
+        f"def {method}(self, hparams): …",
+    )
+
+
 def _unknown_batch(task: Task, batch: Any) -> TrainerError:
-    what = f"a tuple of {len(batch)}" if isinstance(batch, (tuple, list)) else f"a {type(batch).__name__}"
+    from tui_trainer.engine.describe import describe
+
     hint = "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)"
     if task.overrides("train_step"):
         hint += "; or leave nothing to evaluate: datasets() returns (train, None)"
     return TrainerError(
         "batch is not (inputs, targets)",
-        f"the loader yields {what}, and {type(task).__name__} does not say what to do with it",
+        f"the loader yields {describe(batch)}, and {type(task).__name__} does not say what to do with it",
         hint,
     )

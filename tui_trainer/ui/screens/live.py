@@ -367,7 +367,10 @@ def _failure(training: Training, width: int) -> list[Line]:
     texts += [("warning", f"hint: {error.hint}")] if error.hint else []
     texts += [("dim", f"log: {near_path(training.log)}")] if training.log is not None else []
     return [
-        ((line, role),) for role, text in texts for line in textwrap.wrap(one_line(text), max(20, width - 4))
+        ((line, role),)
+        for role, text in texts
+        for part in text.splitlines()
+        for line in textwrap.wrap(one_line(part), max(20, width - 4))
     ]
 
 

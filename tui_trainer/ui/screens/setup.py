@@ -124,6 +124,7 @@ class SetupScreen(Page):
             if self._helper.source not in (None, self._source):
                 self._source = self._helper.source
                 self.query_one(EstimateLine).forget()
+                self._reports.forget()
             self._show()
 
     @property

@@ -66,7 +66,9 @@ class EstimateLine(Static):
             return f"✗ can't start: {form.why_not}", True
         known = self._estimator.known(words)
         if isinstance(known, TrainerError):
-            return f"✗ no estimate: {one_line(str(known))} · e shows all of it", True
+            # What went in, and the hint, need more room than a line.
+            first = str(known).split("\n", 1)[0]
+            return f"✗ e shows all of it: {one_line(first)}", True
         if known is not None:
             return known.sentence(form.text("precision"), short=self.size.width < _FULL), False
         if not free and self._making is None:
