@@ -61,7 +61,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     lines = report(facts, _width())
     if not sys.stdout.isatty():
-        show("\n".join("".join(text for text, _ in line) for line in lines))
+        show("\n".join("".join(text for text, _ in line).rstrip() for line in lines))
         return Exit.OK
     from tui_trainer.headless.scores import print_coloured
 
