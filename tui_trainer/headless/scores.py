@@ -43,20 +43,21 @@ def report(facts: Mapping[str, Any], width: int) -> list[Line]:
         facts: the object that `evaluate --json` prints.
         width: columns there are.
     """
-    lines: list[Line] = [((_heading(facts), "strong"),), (), *_metrics(facts)]
+    lines: list[Line] = [((_place(facts), "dim"),), (), *_metrics(facts)]
     if "confusion" in facts:
         lines += [(), *_classes(facts, width), (), *_confusions(facts, width)]
     return lines
 
 
-def _heading(facts: Mapping[str, Any]) -> str:
+def title(facts: Mapping[str, Any]) -> str:
+    """Which checkpoint of which run."""
     file = str(facts["checkpoint"]).rpartition("/")[2]
-    where = f"epoch {facts['epoch']}, step {facts['step']:,}"
-    samples = facts.get("samples")
-    told = (
-        f"{facts['split']} set" if samples is None else f"{facts['split']} set of {plural(samples, 'sample')}"
-    )
-    return one_line(f"{file} of {facts['run_id']} · {where} · {told}")
+    return one_line(f"{file} of {facts['run_id']}")
+
+
+def _place(facts: Mapping[str, Any]) -> str:
+    samples = "" if facts.get("samples") is None else f" of {plural(facts['samples'], 'sample')}"
+    return f"{facts['split']} set{samples} · epoch {facts['epoch']}, step {facts['step']:,}"
 
 
 def _metrics(facts: Mapping[str, Any]) -> list[Line]:
@@ -137,7 +138,7 @@ def _pairs(counts: Sequence[Sequence[int]], names: Sequence[str], width: int) ->
         text = f"{_fit(names[true], label)}  {_fit(names[given], label)}  "
         lines.append(((text, ""), (f"{count:>8,}  {100 * share:>4.0f} %", Shade(share, False))))
     left = len(found) - len(shown)
-    return [*lines, ((f"and {left:,} more pairs", "dim"),)] if left else lines
+    return [*lines, ((f"and {left:,} more {'pair' if left == 1 else 'pairs'}", "dim"),)] if left else lines
 
 
 def printed(name: str) -> str:

@@ -90,6 +90,8 @@ class EvaluationDialog(ModalScreen[None]):
 
     def _draw(self) -> None:
         body = self.query_one(VerticalScroll)
+        # Border, title and keys stay in view.
+        body.styles.max_height = max(2, self.size.height - 7)
         self.query_one("#report", Static).update(self._text(max(20, body.scrollable_content_region.width)))
 
     def _text(self, width: int) -> Text:
