@@ -57,14 +57,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(encode(facts).decode())
         return Exit.OK
-    from tui_trainer.headless.scores import report
+    from tui_trainer.headless.scores import print_coloured, report, title
 
-    lines = report(facts, _width())
+    lines = [((title(facts), "strong"),), *report(facts, _width())]
     if not sys.stdout.isatty():
-        show("\n".join("".join(text for text, _ in line) for line in lines))
+        show("\n".join("".join(text for text, _ in line).rstrip() for line in lines))
         return Exit.OK
-    from tui_trainer.headless.scores import print_coloured
-
     print_coloured(lines)
     return Exit.OK
 

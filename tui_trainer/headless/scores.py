@@ -43,20 +43,21 @@ def report(facts: Mapping[str, Any], width: int) -> list[Line]:
         facts: the object that `evaluate --json` prints.
         width: columns there are.
     """
-    lines: list[Line] = [((_heading(facts), "strong"),), (), *_metrics(facts)]
+    lines: list[Line] = [((_place(facts), "dim"),), (), *_metrics(facts)]
     if "confusion" in facts:
         lines += [(), *_classes(facts, width), (), *_confusions(facts, width)]
     return lines
 
 
-def _heading(facts: Mapping[str, Any]) -> str:
+def title(facts: Mapping[str, Any]) -> str:
+    """Which checkpoint of which run."""
     file = str(facts["checkpoint"]).rpartition("/")[2]
-    where = f"epoch {facts['epoch']}, step {facts['step']:,}"
-    samples = facts.get("samples")
-    told = (
-        f"{facts['split']} set" if samples is None else f"{facts['split']} set of {plural(samples, 'sample')}"
-    )
-    return one_line(f"{file} of {facts['run_id']} · {where} · {told}")
+    return one_line(f"{file} of {facts['run_id']}")
+
+
+def _place(facts: Mapping[str, Any]) -> str:
+    samples = "" if facts.get("samples") is None else f" of {plural(facts['samples'], 'sample')}"
+    return f"{facts['split']} set{samples} · epoch {facts['epoch']}, step {facts['step']:,}"
 
 
 def _metrics(facts: Mapping[str, Any]) -> list[Line]:
@@ -66,18 +67,29 @@ def _metrics(facts: Mapping[str, Any]) -> list[Line]:
     return [((f"{name:<{names}}  ", ""), (f"{value:>{most}}", "strong")) for name, value in values.items()]
 
 
+_VALUES = (("precision", "precision", 9), ("recall", "recall", 6), ("F1", "f1", 6), ("samples", "support", 8))
+"""Columns of the table of classes: heading, key and width. The first ones go where room is scarce."""
+
+
 def _classes(facts: Mapping[str, Any], width: int) -> list[Line]:
     rows = facts["per_class"]
-    label = min(max([5, *(cell_len(printed(row["class"])) for row in rows)]), max(5, min(40, width - 42)))
-    head = f"{_fit('class', label)}  {'precision':>9}  {'recall':>6}  {'F1':>6}  {'samples':>8}"
-    lines: list[Line] = [((head, "dim"),)]
-    for row in rows:
-        values = f"  {row['precision']:>9.4f}  {row['recall']:>6.4f}  {row['f1']:>6.4f}  {row['support']:>8,}"
-        lines.append(((_fit(printed(row["class"]), label), ""), (values, "")))
-    means = [sum(row[name] for row in rows) / len(rows) for name in ("precision", "recall", "f1")]
-    total = sum(row["support"] for row in rows)
-    last = f"{_fit('mean', label)}  {means[0]:>9.4f}  {means[1]:>6.4f}  {means[2]:>6.4f}  {total:>8,}"
-    return [*lines, ((last, "dim"),)]
+    longest = min(max([5, *(cell_len(printed(row["class"])) for row in rows)]), 40)
+    values = list(_VALUES)
+    while len(values) > 2 and width < min(longest, 12) + sum(size + 2 for _, _, size in values):
+        values.pop(0)
+    label = max(5, min(longest, width - sum(size + 2 for _, _, size in values)))
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        return _fit(name, label) + "".join(f"  {cell:>{v[2]}}" for cell, v in zip(cells, values, strict=True))
+
+    def cells(row: Mapping[str, Any]) -> list[str]:
+        return [f"{row[key]:,}" if key == "support" else f"{row[key]:.4f}" for _, key, _ in values]
+
+    mean: dict[str, Any] = {key: sum(row[key] for row in rows) / len(rows) for _, key, _ in values}
+    mean["support"] = sum(row["support"] for row in rows)
+    head = line("class", [title for title, _, _ in values])
+    body: list[Line] = [((line(printed(row["class"]), cells(row)), ""),) for row in rows]
+    return [((head, "dim"),), *body, ((line("mean", cells(mean)), "dim"),)]
 
 
 def _confusions(facts: Mapping[str, Any], width: int) -> list[Line]:
@@ -126,7 +138,7 @@ def _pairs(counts: Sequence[Sequence[int]], names: Sequence[str], width: int) ->
         text = f"{_fit(names[true], label)}  {_fit(names[given], label)}  "
         lines.append(((text, ""), (f"{count:>8,}  {100 * share:>4.0f} %", Shade(share, False))))
     left = len(found) - len(shown)
-    return [*lines, ((f"and {left:,} more pairs", "dim"),)] if left else lines
+    return [*lines, ((f"and {left:,} more {'pair' if left == 1 else 'pairs'}", "dim"),)] if left else lines
 
 
 def printed(name: str) -> str:

@@ -172,6 +172,8 @@ KEYS = (
     # Checkpoints
     Key("checkpoints", "R", "resume", "Resume", "Go on from here; from an earlier one in a new run.", "R"),
     Key("checkpoints", "l", "load", "Load", "Load its hparams into Setup.", "l"),
+    Key("checkpoints", "e", "evaluate", "Evaluate", "Measure it anew: metrics, each class, confusions."),
+    Key("checkpoints", "x", "export", "Export", "Write it for other tools: safetensors, torch.export, ONNX."),
     Key("checkpoints", "p", "pin", "Pin", "Pin or unpin: a pinned checkpoint is never deleted.", "p"),
     Key("checkpoints", "v", "verify", "Verify", "Compare the files with their SHA-256.", "v"),
     Key("checkpoints", "s", "sort", "Sort", "Sort by the next column.", "s"),
