@@ -12,6 +12,7 @@ COMMANDS = {
     "save": "save a checkpoint of a live run",
     "set": "change the learning rate of a live run",
     "checkpoints": "list, verify, pin and delete checkpoints",
+    "log": "feed a run to TensorBoard, W&B, MLflow or CSV",
     "presets": "list, show, check and save presets",
     "tasks": "list and show tasks, make data for them",
     "doctor": "what is wrong with this machine, and how to fix it",

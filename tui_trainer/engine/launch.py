@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from tui_trainer.engine.closing import Closing, Result
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.deadline import Deadline
 from tui_trainer.engine.failure import explain
+from tui_trainer.engine.followers import start_followers
 from tui_trainer.engine.identity import identity, keep_task_source
 from tui_trainer.engine.inbox import Inbox
 from tui_trainer.engine.initial import InitialWeights
@@ -107,6 +108,7 @@ def launch(
     watch: Watch | None = None,
     stop: StopRequest | None = None,
     on_end: str | None = None,
+    log_to: Sequence[str] = (),
     end: float | None = None,
     owns_process: bool = False,
 ) -> Result:
@@ -125,6 +127,7 @@ def launch(
             record is complete and before a failed start is cleared away.
         stop: polled at step boundaries; signals ask through it too.
         on_end: a shell command that is run when the record is closed, however the run ended.
+        log_to: loggers that processes beside the run feed.
         end: unix seconds by which the run must have saved and left.
         owns_process: nothing else goes on in this process: what is left of its loader processes is ended with
             the run, and the process itself if this is its main thread and does not listen to signals.
@@ -144,6 +147,7 @@ def launch(
         writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume or weights)
         closing = Closing(writer, stop, task.name, showing, on_end, lasts)
         stop.abandon = closing.abandon
+        start_followers(log_to, writer)
         if watch is not None:
             showing.enter_context(watch(writer.layout.root, writer))
         outcome = _train(task, hparams, writer, stop, resume, weights, closing, end)
