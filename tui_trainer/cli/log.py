@@ -75,15 +75,15 @@ def _log(args: argparse.Namespace) -> int:
     if args.follow:
         beat = {"beat": Patience(lambda: not is_live(layout), say).beat}
     try:
-        where, counts = feed(RunSource(root), opened, args.follow, **beat)
+        sink, counts = feed(RunSource(root), opened, args.follow, **beat)
     finally:
         lock.release()
-    if not where:
+    if sink is None:
         say(f"{run_id(layout)} has no step on record: nothing to log")
         return Exit.OK
     told = ", ".join(f"{counts[kind]:,} {text}" for kind, text in _COUNTED.items() if counts[kind])
-    say(f"{name}: {told}")
-    show(near_path(Path(where)) if Path(where).exists() else where)
+    say(f"{name}: {told}" + (f"; {sink.viewer} shows it" if sink.viewer else ""))
+    show(near_path(Path(sink.where)) if Path(sink.where).exists() else sink.where)
     return Exit.OK
 
 

@@ -20,6 +20,8 @@ class Sink:
     After that steps.csv and log.csv grow by whole lines, and the others are replaced.
     """
 
+    viewer = ""
+
     def __init__(self, start: Start, root: Path, out: Path | None) -> None:
         self._folder = own_folder("csv", start, root, out)
         self._folder.mkdir(parents=True, exist_ok=True)

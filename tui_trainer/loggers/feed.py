@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.errors import Exit, FileError, TrainerError
 from tui_trainer.files import os_failure
 from tui_trainer.loggers.records import Again, Rows, Sink, Start
 from tui_trainer.loggers.source import RunSource
@@ -25,7 +25,7 @@ def feed(
     follow: bool = False,
     wait: Callable[[], object] = lambda: time.sleep(LOOK_S),
     beat: Callable[[], object] = lambda: None,
-) -> tuple[str, Counter[str]]:
+) -> tuple[Sink | None, Counter[str]]:
     """Give a logger all that a run's record holds.
 
     Args:
@@ -36,8 +36,8 @@ def feed(
         beat: called after each record.
 
     Returns:
-        Where it went (empty where there was nothing), and how many records there were by type, step rows
-        counted one by one.
+        The logger, closed (None where there was nothing for it), and how many records it took by type, step
+        rows counted one by one.
 
     Raises:
         TrainerError: the logger failed. The run is untouched.
@@ -64,11 +64,10 @@ def feed(
                 sink.flush()
                 beat()
             wait()
-        if sink is None:
-            return "", counts
-        where, closing, sink = sink.where, sink, None
-        closing.close()
-        return where, counts
+        done, sink = sink, None
+        if done is not None:
+            done.close()
+        return done, counts
     except TrainerError:
         raise
     except OSError as error:
@@ -98,11 +97,17 @@ class Patience:
         over: whether the run is over.
         say: told before.
         seconds: how long a record may take.
+        leave: ends the process with an exit code.
     """
 
     def __init__(
-        self, over: Callable[[], bool], say: Callable[[str], object], seconds: float = STUCK_S
+        self,
+        over: Callable[[], bool],
+        say: Callable[[str], object],
+        seconds: float = STUCK_S,
+        leave: Callable[[int], object] = os._exit,
     ) -> None:
+        self._leave = leave
         self._over = over
         self._say = say
         self._seconds = seconds
@@ -118,4 +123,5 @@ class Patience:
             time.sleep(self._seconds / 10)
             if time.monotonic() - self._latest > self._seconds and self._over():
                 self._say(f"error: logging hangs: no record was taken for {self._seconds:g} s\nhint: {_HINT}")
-                os._exit(1)
+                self._leave(Exit.FAILED)
+                return

@@ -1,4 +1,4 @@
-"""An MLflow store: a folder, or the server that MLFLOW_TRACKING_URI names."""
+"""MLflow: a store in a folder, or what MLFLOW_TRACKING_URI names."""
 
 from __future__ import annotations
 
@@ -35,24 +35,33 @@ class Sink:
         import mlflow
         from mlflow.entities import Param
 
+        uri = artifacts = None
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-        uri = None if out is None else out.resolve().as_uri()
+            uri, artifacts = (
+                f"sqlite:///{out.resolve() / 'mlflow.db'}",
+                (out.resolve() / "artifacts").as_uri(),
+            )
         self._client = mlflow.MlflowClient(uri)
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
         found = self._client.get_experiment_by_name(name)
-        experiment = found.experiment_id if found is not None else self._client.create_experiment(name)
+        experiment = (
+            found.experiment_id if found is not None else self._client.create_experiment(name, artifacts)
+        )
         quoted = start.run_id.replace("'", "")
         for old in self._client.search_runs([experiment], f"tags.`{_TAG}` = '{quoted}'"):
             self._client.delete_run(old.info.run_id)
         tags = {_TAG: quoted, "task": start.task, "run_dir": str(root.absolute())}
         run = self._client.create_run(experiment, _milliseconds(start.time), tags, start.name)
         self._run = run.info.run_id
-        self.where = f"{mlflow.get_tracking_uri() if uri is None else uri}, run {self._run}"
+        uri = uri or mlflow.get_tracking_uri()
+        self.where = f"{uri} run {self._run}"
+        self.viewer = "" if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
         params = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in start.hparams.items()]
         for first in range(0, len(params), _MOST_PARAMS):
             self._client.log_batch(self._run, params=params[first : first + _MOST_PARAMS])
         self._waiting: list[Any] = []
+        self._texts = 0
 
     def write(self, record: Record) -> None:
         match record:
@@ -69,8 +78,6 @@ class Sink:
             case End(status, _, _, time):
                 self.flush()
                 self._client.set_terminated(self._run, _STATUS.get(status, "FAILED"), _milliseconds(time))
-
-    _texts = 0
 
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -129,9 +129,11 @@ class Sink(Protocol):
 
     Attributes:
         where: what a person is told: a folder, an address.
+        viewer: the command that shows it, or sends it on; empty where there is none.
     """
 
     where: str
+    viewer: str
 
     def write(self, record: Record) -> None:
         """Take a record, which is neither `Start` nor `Again`."""

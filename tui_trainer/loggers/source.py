@@ -60,7 +60,9 @@ class RunSource:
                 break
         if dead and self._started and not self._ended:
             self._ended = True
-            yield End("crashed", CRASHED_REASON, self._step, self._last_sign())
+            last = self.reader.last_row() or {}
+            step = int(_number(last.get("step"), self._step))
+            yield End("crashed", CRASHED_REASON, step, _number(last.get("time")))
         self.over = self._ended or dead
 
     def _new_rows(self) -> Iterator[Record]:
@@ -77,7 +79,6 @@ class RunSource:
             values = values[np.isfinite(values[:, step]) & np.isfinite(values[:, time])]
             if len(values):
                 yield from self._start()
-                self._step = max(self._step, int(values[-1, step]))
                 yield Rows(columns, values)
 
     def _told(self, events: list[dict[str, Any]]) -> Iterator[Record]:
@@ -132,10 +133,6 @@ class RunSource:
             return None
         path = self.reader.layout.media / parts[1]
         return path if path.is_file() and not (path.is_symlink() or path.parent.is_symlink()) else None
-
-    def _last_sign(self) -> float:
-        row = self.reader.last_row() or {}
-        return _number(row.get("time"))
 
 
 def _happened(event: dict[str, Any]) -> tuple[str, str] | None:

@@ -37,6 +37,7 @@ class Sink:
 
         folder = own_folder("tensorboard", start, root, out)
         self.where = str(folder)
+        self.viewer = f"tensorboard --logdir {root.parent if out is None else out}"
         for path in folder.glob(f"events.out.tfevents.*{_SUFFIX}"):
             path.unlink()
         self._writer = EventFileWriter(str(folder), max_queue_size=1000, filename_suffix=_SUFFIX)

@@ -47,9 +47,11 @@ class Sink:
                 console="off", silent=True, disable_git=True, save_code=False, x_disable_stats=True
             ),
         )
+        self._exit_code = 0
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
-        self.where = str(self._run.url or Path(self._run.dir).parent)
+        self.where = str(Path(self._run.dir).parent if self._run.offline else self._run.url)
+        self.viewer = f"wandb sync {self.where}" if self._run.offline else ""
 
     def write(self, record: Record) -> None:
         match record:
@@ -69,8 +71,6 @@ class Sink:
             case End(status, reason, _, _):
                 self._run.summary.update({"run/status": status, "run/reason": reason})
                 self._exit_code = 0 if status in ("finished", "stopped") else 1
-
-    _exit_code = 0
 
     def flush(self) -> None:
         """W&B sends by itself."""
