@@ -141,6 +141,7 @@ def _repeat(
 def _train(ready: Prepared, window: Window) -> bool:
     """Train a step. False if its loss or the weights after it are bad."""
     meter = Meter(ready.device.torch)
+    meter.step, ready.updater.epoch = window.step, window.epoch
     ready.updater.step(window.batches, ready.forward, meter)
     ready.schedule.after_step()
     return math.isfinite(meter.means().get("loss", 0.0)) and all(
@@ -161,6 +162,8 @@ def _first_bad(ready: Prepared, window: Window) -> str:
         for number, tensor in enumerate(tensors_of(batch)):
             if not is_finite(tensor):
                 return f"tensor {number} of the batch{_bad_samples(tensor, samples)}"
+        if ready.forward.trains_itself:
+            return "what train_step made of it"
         if (computed := _first_computed(ready.model, ready.forward, batch)) is not None:
             return computed
     return "a weight after the update, though every gradient is finite"

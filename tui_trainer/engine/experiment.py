@@ -189,9 +189,8 @@ class Experiment:
             own,
         )
         splits = ("train", *ready.splits.evaluated())
-        directions = {
-            f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits
-        }
+        told = {**dict.fromkeys(ready.forward.parts, "min"), **self.task.directions}
+        directions = {f"{split}/{name}": mode for name, mode in told.items() for split in splits}
         facts = {
             "run_dir": str(self.writer.layout.root.absolute()),
             "task": self.task.name,
@@ -245,6 +244,7 @@ class Experiment:
         if progress.batch == 0:
             self._meter.reset()
         self._meter.step = progress.step + 1
+        ready.updater.epoch = progress.epoch
         self._epoch_began, self._samples_before = self._clock(), progress.samples
         self._left_early = False
         batches = ready.splits.train.epoch(progress.epoch, progress.batch)

@@ -127,7 +127,8 @@ class Task:
 
         Returns:
             {name: scalar tensor (a mean, weighted by `count`) or a reducer of `tui_trainer`: Mean, Sum,
-            Ratio, Last, R2}. Default: accuracy for class indices, mae for numbers of the outputs' own shape.
+            Ratio, Last, R2, ConfusionMatrix}. Default: accuracy for class indices, mae for numbers of the
+            outputs' own shape.
         """
         import torch
 
