@@ -16,6 +16,8 @@ import torch
 from tests.e2e.conftest import Done, events, only_run, wait_for
 from tests.helpers import assert_same_weights, weights
 from tests.pseudo import process_state
+from tui_trainer import train
+from tui_trainer.errors import UsageError
 
 Run = Callable[..., Done]
 
@@ -88,6 +90,9 @@ def test_what_can_not_be_logged_is_said_before_anything_is_done(tui_train: Run, 
         done = tui_train(*words)
         assert done.code == 2
         assert "unknown logger: excel" in done.err
+    assert only_run(waiting) is None
+    with pytest.raises(UsageError, match="unknown logger: excel"):
+        train("digits", {"epochs": 1}, log_to="excel")
     assert only_run(waiting) is None
 
 

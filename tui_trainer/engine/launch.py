@@ -29,6 +29,7 @@ from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
 from tui_trainer.engine.resuming import ResumePoint, notices, open_resumed
 from tui_trainer.engine.watchdog import watched
 from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.loggers import named
 from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
 from tui_trainer.runs.writer import RunWriter
 
@@ -46,6 +47,7 @@ def train(
     runs_dir: str | Path | None = None,
     run_dir: str | Path | None = None,
     run_name: str | None = None,
+    log_to: str | None = None,
 ) -> Result:
     """Train a task: no UI, no argparse; the same engine, checkpoints and record as `tui-train --no-ui`.
 
@@ -57,6 +59,7 @@ def train(
         runs_dir: where runs live (default: $TUI_TRAIN_RUNS or ./runs).
         run_dir: this very run directory instead of a new one under `runs_dir`.
         run_name: a human name beside the id.
+        log_to: loggers that follow the run, such as "tensorboard,csv", as `--log-to` of the command line.
 
     Returns:
         How it ended. Ctrl-C stops at a step boundary, saves, and returns with status "stopped".
@@ -92,6 +95,7 @@ def train(
         runs_dir=Path(runs_dir) if runs_dir is not None else default_runs_dir(),
         run_dir=Path(run_dir) if run_dir is not None else None,
         run_name=run_name,
+        log_to=named(log_to) if log_to is not None else (),
     )
 
 

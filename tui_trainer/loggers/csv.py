@@ -54,7 +54,8 @@ class Sink:
 
     def flush(self) -> None:
         write_object(self._folder / "hparams.json", self._start.hparams, durable=False)
-        for file in (self._steps, self._log, *self._tables.values()):
+        # The log last: where it tells of the run's end, all is there.
+        for file in (self._steps, *self._tables.values(), self._log):
             if file is not None:
                 file.flush()
 
