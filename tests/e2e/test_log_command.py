@@ -16,8 +16,10 @@ import torch
 from tests.e2e.conftest import Done, events, only_run, wait_for
 from tests.helpers import assert_same_weights, weights
 from tests.pseudo import process_state
+from tests.ui.recorded import finished
 from tui_trainer import train
 from tui_trainer.errors import UsageError
+from tui_trainer.files import FileLock
 
 Run = Callable[..., Done]
 
@@ -94,6 +96,35 @@ def test_what_can_not_be_logged_is_said_before_anything_is_done(tui_train: Run, 
     with pytest.raises(UsageError, match="unknown logger: excel"):
         train("digits", {"epochs": 1}, log_to="excel")
     assert only_run(waiting) is None
+
+
+@pytest.mark.parametrize("name", ["logs", "logs/csv", "logs/csv.lock", "logs/csv/.steps.csv.new"])
+def test_nothing_is_written_through_a_link_of_a_strangers_run(
+    name: str, tui_train: Run, folder: Path
+) -> None:
+    run = finished(folder / "it", epochs=1).root
+    target = folder / "mine"
+    target.write_text("precious") if "." in name else target.mkdir()
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    (run / name).symlink_to(target)
+    done = tui_train("log", "it", "--to", "csv")
+    if name.endswith(".new"):
+        assert done.code == 0
+    else:
+        assert done.code == 3
+        assert f"{name} is a link" in done.err
+    assert target.read_text() == "precious" if "." in name else not list(target.iterdir())
+
+
+def test_a_run_is_logged_by_one_process_at_a_time(tui_train: Run, folder: Path) -> None:
+    run = finished(folder / "it", epochs=1).root
+    (run / "logs").mkdir()
+    lock = FileLock(run / "logs" / "csv.lock").acquire()
+    done = tui_train("log", "it", "--to", "csv")
+    assert done.code == 2
+    assert f"process {os.getpid()} writes it to csv" in done.err
+    lock.release()
+    assert tui_train("log", "it", "--to", "csv").code == 0
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
 from tui_trainer.cli.streams import say
 from tui_trainer.cli.tables import show
-from tui_trainer.errors import Exit, UsageError
+from tui_trainer.errors import Exit, FileError, UsageError
 from tui_trainer.files import FileLock, LockHeld
 from tui_trainer.headless.words import near_path
 from tui_trainer.loggers import LOGGERS, named, open_sink
@@ -88,7 +88,15 @@ def _log(args: argparse.Namespace) -> int:
 
 
 def _take(lock: FileLock, name: str, layout: RunLayout, follow: bool) -> None:
-    """See to it that nobody else fills the same. Where the run can't be written to, nobody is kept away."""
+    """See to it that nobody else fills the same. Where the run can't be written to, nobody is kept away.
+
+    Raises:
+        UsageError: somebody does.
+        FileError: what would be written lies elsewhere, by a link.
+    """
+    for path in (layout.logs, layout.logs / name, lock.path):
+        if path.is_symlink():
+            raise FileError("not the run's own", f"{path} is a link", "remove it: logs are written there")
     lock.release()
     with suppress(OSError):
         lock.path.parent.mkdir(exist_ok=True)

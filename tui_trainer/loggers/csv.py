@@ -75,7 +75,9 @@ class _Growing:
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._path = path
         self._temporary = path.with_name(f".{path.name}.new")
-        self._file: IO[str] = open(self._temporary, "w", newline="", encoding="utf-8", errors="replace")
+        # What is left of a filling that was killed, or a link somebody put here.
+        self._temporary.unlink(missing_ok=True)
+        self._file: IO[str] = open(self._temporary, "x", newline="", encoding="utf-8", errors="replace")
         self._named = False
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerow(columns)

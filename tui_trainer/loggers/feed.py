@@ -33,7 +33,7 @@ def feed(
         open_sink: opens the logger.
         follow: go on until the run is over.
         wait: waits between two looks at a run that trains.
-        beat: called after each record.
+        beat: called after each record, and before each wait.
 
     Returns:
         The logger, closed (None where there was nothing for it), and how many records it took by type, step
@@ -62,7 +62,7 @@ def feed(
                 break
             if sink is not None:
                 sink.flush()
-                beat()
+            beat()
             wait()
         done, sink = sink, None
         if done is not None:

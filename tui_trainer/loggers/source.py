@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -145,14 +146,13 @@ def _happened(event: dict[str, Any]) -> tuple[str, str] | None:
         return "run/checkpoints", f"{event.get('path')}{' (best)' if event.get('best') is True else ''}"
     if kind == "run_resume":
         changed = _object(event.get("changed")).items()
-        changes = [f"{name} {pair[0]} -> {pair[1]}" for name, pair in changed if isinstance(pair, list)]
+        changes = [
+            f"{name} {' -> '.join(map(str, pair))}" for name, pair in changed if isinstance(pair, list)
+        ]
         return "run/control", "; ".join([f"resumed from {event.get('checkpoint')}", *changes])
     if kind == "control":
-        value = "" if event.get("value") is None else f" {event['value']}"
-        return (
-            "run/control",
-            f"{event.get('action')}{value} ({event.get('error') or event.get('requested_by')})",
-        )
+        wish = " ".join(str(event[key]) for key in ("action", "value") if event.get(key) is not None)
+        return "run/control", f"{wish} ({event.get('error') or event.get('requested_by')})"
     return None
 
 
@@ -163,4 +163,4 @@ def _object(value: Any) -> dict[str, Any]:
 def _number(value: Any, default: float = 0.0) -> float:
     """A finite number of the record, or the default."""
     number = as_number(value)
-    return number if number - number == 0 else default
+    return number if math.isfinite(number) else default
