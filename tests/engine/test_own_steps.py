@@ -310,3 +310,21 @@ def test_a_state_of_other_optimizers_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TrainerError, match="the parameter has shape"):
         resume(Swapped(), result.run_dir, {"lr": 0.01, "epochs": 3})
+
+
+@pytest.mark.parametrize("batches", ["tuple of 1", "Tensor", "dict"])
+def test_a_batch_that_nothing_is_said_about_is_an_error_with_a_way_out(tmp_path: Path, batches: str) -> None:
+    data = {
+        "tuple of 1": (real_points(),),
+        "Tensor": list(real_points()),
+        "dict": [{"x": point} for point in real_points()],
+    }[batches]
+
+    class Unlabelled(Gan):
+        def datasets(self, hparams: Any) -> Any:
+            return data
+
+    with pytest.raises(TrainerError, match=f"yields a {batches}") as caught:
+        train(Unlabelled(), {"epochs": 1}, runs_dir=tmp_path)
+    assert "compute_loss" in caught.value.hint
+    assert "(train, None)" in caught.value.hint

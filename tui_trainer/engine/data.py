@@ -100,7 +100,7 @@ def _normalised(part: Any) -> Any:
         return part.tensors
     if _is_array(part):
         part = (part,)
-    if isinstance(part, (tuple, list)) and part and all(_is_array(each) for each in part):
+    if isinstance(part, tuple) and part and all(_is_array(each) for each in part):
         tensors = tuple(_tensor(each) for each in part)
         lengths = {len(t) for t in tensors if t.dim()}
         if len(lengths) != 1 or any(t.dim() == 0 for t in tensors):
@@ -111,6 +111,12 @@ def _normalised(part: Any) -> Any:
                 "samples go in dim 0 of each",
             )
         return tensors
+    if _means_a_tuple(part):
+        raise TrainerError(
+            "list of tensors",
+            f"datasets() returned a list of {len(part)} tensors, which would be {len(part)} samples",
+            "return a tuple: (inputs, targets) with samples in dim 0",
+        )
     if isinstance(part, tuple) or hasattr(part, "iloc"):
         kinds = (
             ", ".join(type(each).__name__ for each in part)
@@ -128,6 +134,14 @@ def _normalised(part: Any) -> Any:
         missing = " without __len__" if hasattr(part, "__getitem__") else ""
         raise TrainerError("not a data set", f"datasets() returned a {type(part).__name__}{missing}", _WANTED)
     return part
+
+
+def _means_a_tuple(part: Any) -> bool:
+    """Whether a list, whose elements are samples, looks rather like [inputs, targets]."""
+    if not isinstance(part, list) or not 2 <= len(part) <= 4 or not all(_is_array(each) for each in part):
+        return False
+    lengths = {len(each) if each.ndim else 0 for each in part}
+    return len(lengths) == 1 and max(lengths) > len(part)
 
 
 def _tensor(array: Any) -> Tensor:

@@ -161,6 +161,14 @@ def near_path(path: Path) -> str:
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
+def parameters(total: int | None, trained: int | None) -> str:
+    """`42,762 parameters`, `11,689,512 parameters, 5,130 of them trained`; nothing where it is not known."""
+    if total is None:
+        return ""
+    some = trained is not None and trained != total
+    return f"{plural(total, 'parameter')}{f', {trained:,} of them trained' if some else ''}"
+
+
 def plural(count: int, word: str) -> str:
     """`1 epoch`, `1,437 epochs`."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"

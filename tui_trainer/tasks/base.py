@@ -96,7 +96,7 @@ class Task:
             others.
         """
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise _unknown_batch(type(self).__name__, batch)
+            raise _unknown_batch(self, batch)
         *inputs, targets = batch
         outputs = model(*inputs)
         return criterion(outputs, targets), outputs, targets
@@ -213,10 +213,13 @@ def _number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _unknown_batch(task: str, batch: Any) -> TrainerError:
+def _unknown_batch(task: Task, batch: Any) -> TrainerError:
     what = f"a tuple of {len(batch)}" if isinstance(batch, (tuple, list)) else f"a {type(batch).__name__}"
+    hint = "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)"
+    if task.overrides("train_step"):
+        hint += "; or leave nothing to evaluate: datasets() returns (train, None)"
     return TrainerError(
         "batch is not (inputs, targets)",
-        f"the loader yields {what}, which {task} says nothing about",
-        "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)",
+        f"the loader yields {what}, and {type(task).__name__} does not say what to do with it",
+        hint,
     )
