@@ -343,8 +343,9 @@ class Experiment:
                 return
             metrics |= tested
         self.metrics = metrics
-        improved = (evaluated or self._evaluations.of_training) and self._judge(progress.epoch)
+        # Before the epoch is judged: what the hook measures may be what decides.
         self._call_hook()
+        improved = (evaluated or self._evaluations.of_training) and self._judge(progress.epoch)
         self.latest |= self.metrics
         seconds = progress.epoch_seconds + self._clock() - self._epoch_began
         progress.epoch_seconds = 0.0
@@ -493,7 +494,7 @@ class Experiment:
         """Refuse a monitored training metric that the first step did not show: an epoch later is too late."""
         metric = self._ready.monitor.metric
         shown = [f"train/{name}" for name in self._meter.names]
-        if self._evaluations.of_training and metric not in shown:
+        if self._evaluations.of_training and metric not in shown and not self._ready.monitor.from_hook:
             raise no_such_metric(metric, shown)
 
     def _judge(self, epoch: int) -> bool:
