@@ -6,6 +6,7 @@ A file in `tasks/` begins with what its message must contain, parts between bars
     # with: --batch-size 1          (words of the command line)
     # as: torch.py                  (the name that it is tried under)
     # beside: helper.py             (another file of this folder that it imports)
+    # slow: why it takes seconds
 
 `expect: ended 9` is for one that ends its process with this code, so that only the record can tell.
 """
@@ -62,7 +63,11 @@ def run_states(tui_train: Callable[..., Done]) -> list[str]:
     return [json.loads(line)["status"] for line in tui_train("runs", "--json").out.splitlines()]
 
 
-@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if told(path, "slow") else ()) for path in BROKEN],
+    ids=[path.stem for path in BROKEN],
+)
 def test_a_broken_task_file_says_what_is_wrong_and_what_to_do(
     path: Path, folder: Path, tui_train: Callable[..., Done]
 ) -> None:

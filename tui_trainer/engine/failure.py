@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from tui_trainer.engine import shortage
 from tui_trainer.engine.frames import place, user_frame, user_traceback, worker_place, worker_traceback
@@ -23,6 +23,8 @@ __all__ = [
     "out_of_memory",
     "user_traceback",
 ]
+
+T = TypeVar("T")
 
 WORKER_HINT = "num_workers 0 loads in the training process itself, where a debugger reaches"
 _MEMORY_HINT = "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less"
@@ -75,20 +77,28 @@ def explain(error: BaseException) -> TrainerError:
         any_batch = phase in _WHATEVER_THE_BATCH
         todo = "no batch size helps here: take a smaller model or data set" if any_batch else _MEMORY_HINT
         return out_of_memory(shortage.describe(error), where, todo)
-    scene = look(error)
-    todo = _LOST_HINT if device_is_lost(error) else hint(error, scene)
+    scene = _safely(lambda: look(error), Scene())
+    todo = _LOST_HINT if device_is_lost(error) else _safely(lambda: hint(error, scene), "")
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         text, todo = f"the task {_left_by(error)}", "raise an exception that says what is wrong"
     if todo and len(text) > _LONG:
         text = text.split(". ")[0]
-    layer = scene.where()
+    layer = _safely(scene.where, "")
     where += f", {layer}" if layer else ""
     at = _place(error, scene)
-    lines = scene.lines()
+    lines: list[str] = _safely(scene.lines, [])
     if not todo and not at and not lines:
         todo = "--traceback shows where"
     message = f"{kind}{where}: {text}{f' ({at})' if at else ''}"
     return TrainerError("training failed", "\n".join([message, *lines]), todo)
+
+
+def _safely(tell: Callable[[], T], otherwise: T) -> T:
+    """What is told of objects of the user's, which may raise anything when they are looked at."""
+    try:
+        return tell()
+    except Exception:
+        return otherwise
 
 
 def _preposition(phase: str) -> str:

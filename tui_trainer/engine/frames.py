@@ -99,8 +99,8 @@ def user_traceback(error: BaseException) -> str | None:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_library(frame.filename)]
     if not frames:
         return None
-    left_out = len(frames) - _MOST_SHOWN
     listing = traceback.format_list(frames)
+    left_out = len(listing) - _MOST_SHOWN
     if left_out > 0:
         listing[_SHOWN_FIRST : _SHOWN_FIRST + left_out] = [f"  … {left_out:,} more frames …\n"]
     # The last part only: a chain of exceptions is told by --traceback.

@@ -132,10 +132,21 @@ def _item_out_of_range(scene: Scene, found: re.Match[str]) -> str:
     return "the data set's __len__ may say more than there is"
 
 
+def _backward_again(scene: Scene, found: re.Match[str]) -> str:
+    if scene.task is not None and scene.task.overrides("train_step"):
+        return "two losses share a graph: .detach() what the other network made"
+    return (
+        "the trainer calls backward() itself, so compute_loss must not; a state kept from the batch before "
+        "needs .detach()"
+    )
+
+
 def _no_count(scene: Scene, found: re.Match[str]) -> str:
     # A sum in the user's own code is none of counts.
     return "" if scene.function else "count(batch) must return a number: does it end with `return`?"
 
+
+_RAISES = re.compile(r"raise [\w.]+\(")
 
 Row = tuple[str, Sentence]
 
@@ -236,8 +247,7 @@ _TABLE: list[Row] = [
     ),
     (
         r"backward through the graph a second time",
-        "the trainer calls backward() itself, so compute_loss must not; a state kept from the batch before "
-        "needs .detach()",
+        _backward_again,
     ),
     (
         r"Can't call numpy\(\) on Tensor that requires grad",
@@ -268,11 +278,16 @@ _TABLE: list[Row] = [
     # What methods of a task return.
     (r"unsupported operand type\(s\) for \+: 'int' and", _no_count),
     (r"object is not a mapping", "metrics() must return a dict: {name: value}"),
-    (r"^'loss'$", 'a dict of losses needs the one to train on as "loss", beside its parts'),
     # Imports and files.
     (r"partially initialized module|most likely due to a circular import", _CIRCULAR),
     (r"Field '(\w+)' requires a type annotation", "write its type: {0}: int = Field(…)"),
 ]
+
+
+def _in_users_words(error: BaseException) -> bool:
+    """Whether the user's own code made this error and its text, which then says all that is to be said."""
+    *_, last = [None, *steps(error)]
+    return last is not None and last.users and _RAISES.match(last.summary.line or "") is not None
 
 
 def _importing_itself(error: ImportError) -> bool:
@@ -300,6 +315,8 @@ def hint(error: BaseException, scene: Scene | None = None) -> str:
         error: of the user's code.
         scene: what went in.
     """
+    if _in_users_words(error):
+        return ""
     if isinstance(error, ModuleNotFoundError):
         return missing_module(error)
     if isinstance(error, AttributeError) and (told := attribute(error)):

@@ -1,5 +1,6 @@
 # expect: exit 1 | left with exit code 7 | 3 times in a row | --num-workers 0
 # with: --num-workers 1
+# slow: torch looks for dead processes every five seconds
 import os
 
 import torch
