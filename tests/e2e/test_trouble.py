@@ -79,7 +79,7 @@ def test_a_bad_test_sample_costs_no_trained_epoch(start: Any, tui_train: Run, fo
     write_task(folder)
     resumed = tui_train("--no-ui", "--resume", "last")
     assert resumed.code == 0, resumed.err
-    assert "warning: task file has changed" in resumed.out
+    assert re.search(r"warning: mine.py has changed since run .* began \(1 line differs\)", resumed.err)
     assert tui_train("--no-ui", "mine.py", "--epochs", 2, "--run-dir", "whole", "--quiet").code == 0
     one, other = (
         torch.load(root / "checkpoints/model_2.pt", weights_only=True) for root in (run, folder / "whole")

@@ -20,9 +20,9 @@ MEANT = {
     """,
     "refused": """
         batch_size categorical channels context d_model d_model_dec d_model_enc dataset_json_fname
-        dataset_path ema_decay embedding_dim grad_accumulation ignore image_size kind latent_dim max_chars
-        n_heads n_layers network numeric optimizer overfit_batches scheduler seed table target task test_size
-        tie_weights val_size
+        dataset_path ema_decay embedding_dim grad_accumulation ignore image_size input_column kind
+        label_column latent_dim max_chars n_heads n_layers network numeric optimizer overfit_batches scheduler
+        seed table target target_column task test_size text_column tie_weights val_size
     """,
 }
 CLASSES = {name: kind for kind, names in MEANT.items() for name in names.split()}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tui_trainer.datasets import tables
+from tui_trainer.datasets import delimited
 from tui_trainer.datasets.tables import built_in_table, read_table
 from tui_trainer.errors import Exit, FileError
 
@@ -55,7 +55,7 @@ def test_numbers(tmp_path: Path, text: str) -> None:
 
 
 def test_text_that_comes_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_PIECE", 4)
+    monkeypatch.setattr(delimited, "PIECE", 4)
     rows = "".join(f"{i},{i},{'x' if i == 9 else i}\n" for i in range(11))
     table = read_table(write(tmp_path, f"a,b,c\n{rows}"))
     assert table.rows == 11

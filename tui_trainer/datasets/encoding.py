@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trainer.datasets.tables import Column, Table
+from tui_trainer.datasets.columns import Column
+from tui_trainer.datasets.scratch import Scratch
+from tui_trainer.datasets.tables import Table
 from tui_trainer.errors import FileError, UsageError, did_you_mean
 
 Kind = Literal["auto", "classification", "regression"]
@@ -25,6 +28,9 @@ FEW_VALUES = 20
 
 LARGEST = 1e37
 """Numbers beyond it don't survive float32 arithmetic."""
+
+_PIECE = 1 << 16
+_PIECE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,10 @@ def choose_features(
         raise UsageError(
             "no features", f"{table.source} has no column left beside the target", "ignore fewer columns"
         )
+    unusable = {name: table.columns[name].unusable for name in names if table.columns[name].unusable}
+    if unusable:
+        held = ", ".join(f'"{name}" holds {what}' for name, what in unusable.items())
+        raise FileError("column without a use", f"{table.source}: {held}", _ignore(ignore, list(unusable)))
     empty = [name for name in names if table.columns[name].missing.all()]
     if empty:
         raise FileError(
@@ -151,7 +161,9 @@ def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
     is no more than float64's rounding counts as 1.
     """
     # `fsum` gives the same digits on each machine, so a run resumed elsewhere finds the same schema.
-    mean, std = math.fsum(values.tolist()) / len(values), float(values.std())
+    # A piece at a time, since a list of floats takes four times the memory of an array.
+    pieces = (values[start : start + _PIECE].tolist() for start in range(0, len(values), _PIECE))
+    mean, std = math.fsum(chain.from_iterable(pieces)) / len(values), float(values.std())
     return mean, std if std > 1e-14 * abs(mean) else 1.0
 
 
@@ -185,7 +197,8 @@ class TableEncoder:
             numbers = table.columns[name].numbers
             assert numbers is not None
             values = numbers[rows]
-            there = values[~np.isnan(values)]
+            missing = np.isnan(values)
+            there = values[~missing] if missing.any() else values
             if len(there) < len(values):
                 gaps.append(i)
             if len(there):
@@ -194,29 +207,102 @@ class TableEncoder:
         for name in features.categorical:
             column = table.columns[name]
             assert column.codes is not None
-            seen = np.unique(column.codes[rows])
-            categories.append(tuple(sorted(column.texts[code] for code in seen[seen >= 0])))
+            codes = column.codes[rows]
+            seen = np.flatnonzero(np.bincount(codes[codes >= 0]))
+            categories.append(tuple(sorted(column.texts[code] for code in seen)))
         return cls(features, mean, std, tuple(gaps), tuple(categories))
 
-    def encode(self, table: Table) -> NDArray[np.float32]:
-        """Every row of a table that has these columns of these types."""
+    def encode(self, table: Table, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Rows of a table that has these columns of these types; what is large is mapped from a file.
+
+        Args:
+            table: the table.
+            rows: which, in this order; None: all.
+        """
+        if rows is None:
+            rows = np.arange(table.rows)
+        width = len(self.features.numeric) + len(self.features.categorical)
+        store = Scratch(1, len(rows) * width, np.float32, len(rows) * width * 4)
+        codes = [self._codes(table.columns[name], i) for i, name in enumerate(self.features.categorical)]
+        piece = _PIECE_BYTES // (4 * width) + 1
+        for start in range(0, len(rows), piece):
+            store.append(0, self._encoded(table, rows[start : start + piece], codes))
+        return store.array(0).reshape(len(rows), width)
+
+    def _codes(self, column: Column, index: int) -> NDArray[np.float32]:
+        """What stands for each text of a column; one entry more than texts: −1, a missing value, picks it."""
+        code_of = {text: code for code, text in enumerate(self.categories[index], start=FIRST_CATEGORY)}
+        return np.array([*(code_of.get(text, UNKNOWN) for text in column.texts), MISSING], np.float32)
+
+    def _encoded(
+        self, table: Table, rows: NDArray[np.int64], codes: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         n = len(self.features.numeric)
-        encoded = np.empty((table.rows, n + len(self.features.categorical)), np.float32)
+        encoded = np.empty((len(rows), n + len(codes)), np.float32)
         for i, name in enumerate(self.features.numeric):
             numbers = table.columns[name].numbers
             assert numbers is not None
             # In float64: rounded first, large numbers close to each other would become the same.
-            encoded[:, i] = numbers - self.mean[i]
-        for i, (name, known) in enumerate(
-            zip(self.features.categorical, self.categories, strict=True), start=n
-        ):
-            column = table.columns[name]
-            assert column.codes is not None
-            code_of = {text: code for code, text in enumerate(known, start=FIRST_CATEGORY)}
-            # One entry more than texts: −1, a missing value, picks the last.
-            codes = [*(code_of.get(text, UNKNOWN) for text in column.texts), MISSING]
-            encoded[:, i] = np.array(codes, np.float32)[column.codes]
+            encoded[:, i] = numbers[rows] - self.mean[i]
+        for i, name in enumerate(self.features.categorical):
+            found = table.columns[name].codes
+            assert found is not None
+            encoded[:, n + i] = codes[i][found[rows]]
         return encoded
+
+    def decode(self, row: NDArray[np.float32]) -> dict[str, float | str | None]:
+        """What `encode` made a row of, by column; None where a value is missing."""
+        n = len(self.features.numeric)
+        values: dict[str, float | str | None] = {
+            name: None if math.isnan(apart) else _near(mean, apart)
+            for name, mean, apart in zip(
+                self.features.numeric, self.mean.tolist(), row[:n].tolist(), strict=True
+            )
+        }
+        for name, known, code in zip(self.features.categorical, self.categories, row[n:], strict=True):
+            texts = (None, "(not in training)", *known)
+            values[name] = texts[int(code)]
+        return values
+
+    def facts(self) -> dict[str, Any]:
+        """All that was fitted, as JSON."""
+        return {**self.schema(), "numeric_std": self.std.tolist(), "gaps": list(self.gaps)}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> TableEncoder:
+        """The encoder whose `facts` these are."""
+        categories = facts["categorical"]
+        return cls(
+            Features(tuple(facts["numeric"]), tuple(categories)),
+            np.array(facts["numeric_offset"], np.float64),
+            np.array(facts["numeric_std"], np.float64),
+            tuple(facts["gaps"]),
+            tuple(tuple(known) for known in categories.values()),
+        )
+
+    def check(self, table: Table) -> None:
+        """Refuse a table that can't be encoded. Categories must have been read as texts.
+
+        Raises:
+            FileError: a column is missing, or holds texts where the training set had numbers.
+        """
+        names = [*self.features.numeric, *self.features.categorical]
+        missing = [name for name in names if name not in table.columns]
+        if missing:
+            near = did_you_mean(missing[0], list(table.columns)) if len(missing) == 1 else ""
+            raise FileError(
+                "column missing",
+                f"{table.source} has no {_listed(missing)}{near}",
+                "the model learned from these columns; leave a cell empty where a value is unknown",
+            )
+        for name in names:
+            if table.columns[name].unusable:
+                message = f'{table.source}: "{name}" holds {table.columns[name].unusable}'
+                raise FileError("column without a use", message, "give numbers or texts, as in training")
+        for name in self.features.numeric:
+            if table.columns[name].numbers is None:
+                _refuse_mixed(table, table.columns[name], forced=True)
+            _refuse_infinite(table, table.columns[name])
 
     def schema(self) -> dict[str, Any]:
         """What a reader of the checkpoint needs to encode rows by itself, as JSON.
@@ -229,6 +315,12 @@ class TableEncoder:
             "numeric_offset": self.mean.tolist(),
             "categorical": dict(zip(self.features.categorical, map(list, self.categories), strict=True)),
         }
+
+
+def _near(mean: float, apart: float) -> float:
+    """A number that lies so far from the mean, without the digits that float32 makes up."""
+    digits = -math.log10(max(abs(apart), 1e-9) * 2.0**-23)
+    return round(mean + apart, int(digits))
 
 
 @dataclass(frozen=True)
@@ -256,6 +348,9 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
     """
     _known(table, "target", name)
     column = table.columns[name]
+    if column.unusable:
+        message = f'{table.source}: the target "{name}" holds {column.unusable}'
+        raise FileError("target without a use", message, "name another target")
     missing = np.flatnonzero(column.missing)
     if len(missing):
         raise FileError(
@@ -272,15 +367,35 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
                 "correct it, name another target, or set kind to classification",
             )
         assert column.codes is not None
-        return _classes(table, name, np.array(column.texts)[column.codes])
+        # By code, since a text for each row would take far more memory.
+        order = sorted(range(len(column.texts)), key=column.texts.__getitem__)
+        return _classes(table, name, np.argsort(order)[column.codes], [column.texts[code] for code in order])
     _refuse_infinite(table, column)
     if kind == "classification" or (kind == "auto" and _looks_like_classes(column.numbers)):
         return _classes(table, name, column.numbers)
     if column.numbers.min() == column.numbers.max():
         raise FileError(
-            "nothing to predict", f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows'
+            "nothing to predict",
+            f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows',
+            "name another target",
         )
     return Target((), column.numbers)
+
+
+def as_classes(target: Target, classes: tuple[str, ...], source: str) -> Target:
+    """The same target, whose classes get the numbers that they have among `classes`.
+
+    Raises:
+        FileError: a class that is not among them.
+    """
+    strange = [name for name in target.classes if name not in classes]
+    if strange:
+        message = (
+            f"{source}: the target is {_listed(strange[:5])} in some rows, which the model does not know"
+        )
+        raise FileError("unknown class", message, f"it knows {_listed(classes[:20])}")
+    numbers = np.array([classes.index(name) for name in target.classes], np.int64)
+    return Target(classes, numbers[target.values])
 
 
 def _looks_like_classes(numbers: NDArray[np.float64]) -> bool:
@@ -289,8 +404,13 @@ def _looks_like_classes(numbers: NDArray[np.float64]) -> bool:
     return whole and len(values) <= FEW_VALUES and len(values) * 2 <= len(numbers)
 
 
-def _classes(table: Table, name: str, values: NDArray[Any]) -> Target:
-    classes, indices = np.unique(values, return_inverse=True)
+def _classes(table: Table, name: str, values: NDArray[Any], texts: Sequence[str] | None = None) -> Target:
+    """Classes of values, or of indices into sorted texts all of which occur."""
+    classes: Sequence[Any] | NDArray[Any] = texts or []
+    if texts is None:
+        # Not `return_inverse`, which takes four times the memory of the values.
+        classes = np.unique(values)
+        values = np.searchsorted(classes, values)
     if len(classes) == 1:
         raise FileError(
             "nothing to predict",
@@ -303,7 +423,7 @@ def _classes(table: Table, name: str, values: NDArray[Any]) -> Target:
             f'{table.source}: the target "{name}" has {len(classes):,} classes; {MAX_CLASSES:,} is the most',
             "name another target, or set kind to regression if it is a number",
         )
-    return Target(tuple(_class_name(c) for c in classes), indices.astype(np.int64))
+    return Target(tuple(_class_name(c) for c in classes), values.astype(np.int64))
 
 
 def _class_name(value: Any) -> str:

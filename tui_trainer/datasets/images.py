@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from tui_trainer.datasets.image_files import Labelled
+from tui_trainer.datasets.arrays import open_npy
+from tui_trainer.datasets.arrow_images import ArrowImages, EncodedImage
+from tui_trainer.datasets.formats import format_of
+from tui_trainer.datasets.idx import read_idx
+from tui_trainer.datasets.image_files import Labelled, images_at
+from tui_trainer.datasets.pixels import Pixels
 from tui_trainer.errors import FileError
 
 Channels = Literal["auto", "gray", "rgb"]
@@ -23,8 +29,11 @@ Channels = Literal["auto", "gray", "rgb"]
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 _PROBED = 1000
 _PROBE_SEED = 0
+_PIECE = 256
 _IN_MEMORY_FILES = 128 << 20
 _IN_MEMORY_PIXELS = 512 << 20
+_IN_MEMORY_ARRAY = 1 << 30
+_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,9 @@ def choose_format(part: Labelled, image_size: int | None, channels: Channels) ->
         FileError: one of those images can't be read.
     """
     if part.pixels is not None:
-        own = (int(part.pixels.shape[1]), int(part.pixels.shape[2]))
-        return Format((image_size, image_size) if image_size else own, 3 if channels == "rgb" else 1)
+        _, depth, height, width = part.pixels.array.shape
+        gray = channels == "gray" or (channels == "auto" and depth == 1)
+        return Format((image_size, image_size) if image_size else (height, width), 1 if gray else 3)
     probed = np.random.PCG64(_PROBE_SEED).random_raw(len(part.paths)).argsort(kind="stable")[:_PROBED]
     sizes, modes = set(), set()
     for index in probed:
@@ -68,7 +78,7 @@ def choose_format(part: Labelled, image_size: int | None, channels: Channels) ->
 class _opened:
     """An image file opened by Pillow; what Pillow raises becomes a `FileError` that names the file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | EncodedImage) -> None:
         self._path = path
         self._image: Any = None
 
@@ -76,7 +86,7 @@ class _opened:
         from PIL import Image
 
         try:
-            self._image = Image.open(self._path)
+            self._image = Image.open(self._path if isinstance(self._path, str) else self._path.opened())
         except Exception as error:
             raise _unreadable(self._path, error) from error
         return self._image
@@ -88,7 +98,7 @@ class _opened:
             raise _unreadable(self._path, error) from error
 
 
-def _unreadable(path: str, error: Exception) -> FileError:
+def _unreadable(path: str | EncodedImage, error: Exception) -> FileError:
     reason = "no image that Pillow knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror
@@ -98,7 +108,7 @@ def _unreadable(path: str, error: Exception) -> FileError:
     )
 
 
-def decode(path: str, form: Format) -> NDArray[np.uint8]:
+def decode(path: str | EncodedImage, form: Format) -> NDArray[np.uint8]:
     """One image as uint8 [channels, height, width]; scaled to cover the size, then cut to its centre.
 
     Raises:
@@ -106,16 +116,54 @@ def decode(path: str, form: Format) -> NDArray[np.uint8]:
     """
     from PIL import Image, ImageOps
 
-    height, width = form.size
     with _opened(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
             image = Image.fromarray(_eight_bits(np.asarray(image)))
-        image = image.convert("L" if form.channels == 1 else "RGB")
-        if image.size != (width, height):
-            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-        pixels = np.array(image, np.uint8)
+        return _brought_to(image, form)
+
+
+def _brought_to(image: Any, form: Format) -> NDArray[np.uint8]:
+    """Pillow's image as uint8 [channels, height, width]."""
+    from PIL import Image, ImageOps
+
+    height, width = form.size
+    image = image.convert("L" if form.channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    pixels = np.array(image, np.uint8)
     return pixels[None] if form.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def read_images(path: Path, form: Format) -> Iterator[tuple[dict[str, Any], Tensor]]:
+    """Images without labels, one after the other.
+
+    Args:
+        path: an image, a folder of images, or a `.npy` or IDX file of them.
+        form: what they are brought to.
+
+    Yields:
+        {"file": path below the folder} or {"row": number from 0}, and uint8 [channels, height, width].
+
+    Raises:
+        FileError: there is no image, or one can't be read.
+    """
+    pixels = _array_images(path)
+    if pixels is not None:
+        for start in range(0, len(pixels), _PIECE):
+            for row, image in enumerate(resized(pixels[start : start + _PIECE], form), start):
+                yield {"row": row}, image
+        return
+    folder = path if path.is_dir() else path.parent
+    for file in images_at(path):
+        yield {"file": os.path.relpath(file, folder)}, torch.from_numpy(decode(file, form))
+
+
+def _array_images(path: Path) -> Pixels | None:
+    """The images of a `.npy` or IDX file; None for any other."""
+    if path.name.endswith(("-ubyte", "-ubyte.gz")):
+        return Pixels.of(str(path), read_idx(path, dims=3))
+    return Pixels.of(str(path), open_npy(path)) if format_of(path) == "npy" else None
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -126,14 +174,19 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def fits_in_memory(parts: Sequence[Labelled], form: Format) -> bool:
-    """Whether decoding all images at once is quick (128 MiB of files) and small (512 MiB of pixels)."""
-    paths = [path for part in parts for path in part.paths]
-    if len(paths) * form.channels * form.size[0] * form.size[1] > _IN_MEMORY_PIXELS:
+    """Whether having all images decoded is quick (128 MiB of files) and small (512 MiB of pixels).
+
+    Of an array 1 GiB of pixels, since there is nothing to decode.
+    """
+    bytes_each = form.channels * form.size[0] * form.size[1]
+    if any(part.pixels is not None for part in parts):
+        return sum(len(part.pixels or ()) for part in parts) * bytes_each <= _IN_MEMORY_ARRAY
+    if sum(len(part.paths) for part in parts) * bytes_each > _IN_MEMORY_PIXELS:
         return False
     total = 0
-    for path in paths:
+    for path in (path for part in parts for path in part.paths):
         try:
-            total += os.path.getsize(path)
+            total += os.path.getsize(path) if isinstance(path, str) else len(path)
         except OSError as error:
             raise _unreadable(path, error) from error
         if total > _IN_MEMORY_FILES:
@@ -141,7 +194,7 @@ def fits_in_memory(parts: Sequence[Labelled], form: Format) -> bool:
     return True
 
 
-def decode_all(paths: Sequence[str], form: Format) -> Tensor:
+def decode_all(paths: Sequence[str] | ArrowImages, form: Format) -> Tensor:
     """Images as uint8 [n, channels, height, width]. Threads: Pillow decodes outside of Python's lock."""
     pixels = torch.empty((len(paths), form.channels, *form.size), dtype=torch.uint8)
     array = pixels.numpy()
@@ -158,9 +211,22 @@ def decode_all(paths: Sequence[str], form: Format) -> Tensor:
     return pixels
 
 
+def load(images: Pixels | ArrowImages | Sequence[str] | NDArray[np.uint8], form: Format) -> Tensor:
+    """Images of any kind as uint8 [n, channels, height, width]."""
+    if isinstance(images, Pixels):
+        images = images[:]
+    return resized(images, form) if isinstance(images, np.ndarray) else decode_all(images, form)
+
+
 def resized(pixels: NDArray[np.uint8], form: Format) -> Tensor:
-    """Gray images of an IDX file [n, h, w] as uint8 [n, channels, height, width]."""
-    images = torch.from_numpy(pixels).unsqueeze(1)
+    """Images of an array [n, 1, 3 or 4, h, w] as uint8 [n, channels, height, width]."""
+    images = torch.from_numpy(pixels)
+    if images.shape[1] > form.channels:
+        # Without the opacity; gray as Pillow has it, by the weights of ITU-R 601.
+        images = images[:, :3]
+        if form.channels == 1:
+            weights = torch.tensor(_LUMA)[:, None, None]
+            images = (images * weights).sum(1, keepdim=True).round().to(torch.uint8)
     if tuple(images.shape[2:]) != form.size:
         pieces = [
             functional.interpolate(piece.float(), form.size, mode="bilinear", antialias=True)
@@ -194,7 +260,7 @@ class ImageDataset(Dataset[Batch]):
     `collate_fn` passes on.
 
     Args:
-        images: uint8 [n, channels, h, w], or the files of `n` images.
+        images: uint8 [n, channels, h, w], or the files of `n` images, or an array of them.
         targets: class indices, int64 [n].
         form: what files are brought to.
         augment: random changes; None for a test set.
@@ -202,13 +268,13 @@ class ImageDataset(Dataset[Batch]):
 
     def __init__(
         self,
-        images: Tensor | Sequence[str],
+        images: Tensor | Pixels | ArrowImages | Sequence[str],
         targets: Tensor,
         form: Format,
         augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         # Reference counts of a list's texts would have each worker copy the list's memory.
-        self._images = images if isinstance(images, Tensor) else np.array(images, np.str_)
+        self._images = np.array(images, np.str_) if isinstance(images, (tuple, list)) else images
         self.targets = targets
         self._form = form
         self._augment = augment
@@ -229,8 +295,13 @@ class ImageDataset(Dataset[Batch]):
         rows = torch.as_tensor(indices, dtype=torch.int64)
         if isinstance(self._images, Tensor):
             images = self._images[rows]
+        elif isinstance(self._images, Pixels):
+            images = resized(self._images[indices], self._form)
         else:
-            decoded = [decode(str(self._images[index]), self._form) for index in indices]
+            files = (self._images[index] for index in indices)
+            decoded = [
+                decode(file if isinstance(file, EncodedImage) else str(file), self._form) for file in files
+            ]
             images = torch.from_numpy(np.stack(decoded))
         return self._augment(images) if self._augment else images, self.targets[rows]
 

@@ -1,12 +1,11 @@
-"""Pairs of texts in a JSON file, and their characters as rows of whole numbers.
+"""Pairs of texts on disk, and their characters as rows of whole numbers.
 
-The file is a list of {"input": text, "target": text}; in a `.jsonl` file each line holds one such object.
-Other keys are passed over.
+A JSON file is a list of {"input": text, "target": text}; in a `.jsonl` file each line holds one such object.
+Tables have such columns. Other keys and columns are passed over.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,11 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from tui_trainer.errors import FileError
+from tui_trainer.datasets.arrow import ArrowData
+from tui_trainer.datasets.delimited import Delimited
+from tui_trainer.datasets.formats import format_of
+from tui_trainer.datasets.json_items import JsonItems, kind_of, quoted
+from tui_trainer.datasets.text import read_text
+from tui_trainer.errors import FileError, UsageError, did_you_mean
 
-KEYS = ("input", "target")
+Keys = tuple[str, str]
 
-LINE_SUFFIXES = (".jsonl", ".ndjson")
+KEYS: Keys = ("input", "target")
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
 
 FORM_HINT = 'expected a list of {"input": "…", "target": "…"}; one object a line in a .jsonl file'
 
@@ -29,156 +35,120 @@ MISSING_HINT = (
 
 Pair = tuple[str, str]
 
-_SPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class _RepeatedKey(ValueError):
-    """An object that gives a key twice; Python's reader would keep the last without a word."""
+def read_pairs(path: Path, keys: Keys = KEYS) -> list[Pair]:
+    """The pairs of `read_split_pairs`, whatever their split."""
+    return read_split_pairs(path, keys)[0]
 
 
-def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(items)
-    if len(found) < len(items):
-        keys = [key for key, _ in items]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise _RepeatedKey(f"the key {_quoted(repeated)} occurs twice")
-    return found
+def read_split_pairs(path: Path, keys: Keys = KEYS) -> tuple[list[Pair], tuple[int, int, int]]:
+    """Read (input, target) pairs: JSON, JSON lines, CSV, TSV, Parquet, Arrow, or a saved data set.
 
+    Args:
+        path: the file or folder.
+        keys: what an input and a target are called.
 
-def _quoted(key: str) -> str:
-    """A key as JSON writes it, so that control characters don't reach a terminal; cut when long."""
-    return json.dumps(key if len(key) <= 40 else f"{key[:40]}…", ensure_ascii=False)
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """Read (input, target) pairs.
+    Returns:
+        The pairs, and how many of them train, validate and test, in this order.
 
     Raises:
-        FileError: missing, unreadable, no JSON (with its line), no list, an item that is no pair of texts
+        FileError: missing, unreadable, malformed (with its line), no list, an item that is no pair of texts
             (with its number, counted from 0, and its line), an empty target, or no item at all. An empty
             input is fine.
     """
-    text = _text(path)
-    items = _line_items(path, text) if path.suffix.lower() in LINE_SUFFIXES else _list_items(path, text)
-    pairs = [_pair(item, f"{path}:{line}: item {index}") for index, (item, line) in enumerate(items)]
+    kind = format_of(path)
+    if kind in ("parquet", "arrow", "saved"):
+        splits = _of_arrow(path, keys)
+    elif kind == "text" and path.suffix.lower() in TABLE_SUFFIXES:
+        splits = [_of_table(path, keys)]
+    else:
+        items = JsonItems(path, "pairs", FORM_HINT, MISSING_HINT)
+        splits = [((item, f"{path}:{line}") for item, line in items)]
+    pairs: list[Pair] = []
+    ends = []
+    for split in splits:
+        pairs += [_pair(item, f"{where}: item {index}", keys) for index, (item, where) in enumerate(split)]
+        ends.append(len(pairs))
     if not pairs:
         raise FileError("no pairs", f"{path} holds no item", FORM_HINT)
-    return pairs
+    train, val, test = (*ends, ends[-1], ends[-1])[:3]
+    return pairs, (train, val - train, test - val)
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise FileError("pairs not found", f"{path} does not exist", MISSING_HINT) from error
-    except OSError as error:
-        hint = "check that it is a readable file"
-        raise FileError("pairs unreadable", f"{path}: {error.strerror or error}", hint) from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"{path}:{line}: byte 0x{data[error.start]:02x} at offset {error.start:,} is not UTF-8"
-        raise FileError("pairs are not UTF-8", message, "convert the file to UTF-8") from error
+def read_texts(path: Path, key: str = KEYS[0]) -> Iterator[tuple[str, str]]:
+    """Texts without targets, each with its place: lines of a text file, or items or a column by their key.
 
+    Args:
+        path: a text file, JSON, JSON lines, CSV or TSV with the column.
+        key: what an input is called.
 
-def _list_items(path: Path, text: str) -> Iterator[tuple[Any, int]]:
-    """Each item of a JSON list with the line it begins on.
-
-    Item by item, and not the whole text at once, so that a wrong item can be named by its line.
+    Raises:
+        FileError: missing, unreadable, not UTF-8, or an item without a text.
+        UsageError: there is no such column.
     """
-    at = _skip(text, 0)
-    if at == len(text):
-        raise FileError("pairs are empty", f"{path} holds nothing", FORM_HINT)
-    if text[at] != "[":
-        value = _value(path, text, at, 1)[0]
-        raise FileError("pairs are no list", f"{path}: {_kind(value)} at the top, not a list", FORM_HINT)
-    at, line, counted = _skip(text, at + 1), 1, 0
-    closed = text[at : at + 1] == "]"
-    while not closed:
-        line, counted = line + text.count("\n", counted, at), at
-        value, at = _value(path, text, at, line)
-        yield value, line
-        at = _skip(text, at)
-        closed = text[at : at + 1] == "]"
-        if not closed:
-            if text[at : at + 1] != ",":
-                raise _not_json(path, text, at, "expected a comma or the end of the list")
-            at = _skip(text, at + 1)
-    end = _skip(text, at + 1)
-    if end < len(text):
-        raise _not_json(path, text, end, "there is more after the end of the list")
+    kind, suffix = format_of(path), path.suffix.lower()
+    if kind == "text" and suffix not in TABLE_SUFFIXES:
+        for line, text in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+            yield f"{path}:{line}", text
+        return
+    items: Iterable[tuple[Any, Any]] = JsonItems(path, "texts", f'expected {{"{key}": "…"}} or "…" each')
+    if kind == "text":
+        table = Delimited.open(path)
+        _check_columns(path, table.names, (key,))
+        items = ((dict(zip(table.names, cells, strict=True)), line) for line, cells in table.rows())
+    for item, line in items:
+        found = item.get(key) if isinstance(item, dict) else item
+        if not isinstance(found, str):
+            message = f"{path}:{line}: {kind_of(item)} without a text called {quoted(key)}"
+            raise FileError("item without an input", message, f'{{"{key}": "…"}} or "…" each')
+        yield f"{path}:{line}", found
 
 
-def _line_items(path: Path, text: str) -> Iterator[tuple[Any, int]]:
-    """Each object of a file of JSON lines with its line; blank lines are passed over."""
-    # Not splitlines: JSON texts may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        start = _skip(line, 0)
-        value, end = _value(path, line, start, number, first_line=number)
-        if _skip(line, end) < len(line):
-            raise FileError("pairs are not JSON", f"{path}:{number}: more after the object", FORM_HINT)
-        yield value, number
+def _of_table(path: Path, keys: Keys) -> Iterator[tuple[dict[str, str], str]]:
+    table = Delimited.open(path)
+    _check_columns(path, table.names, keys)
+    for line, cells in table.rows():
+        yield dict(zip(table.names, cells, strict=True)), f"{path}:{line}"
 
 
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+def _of_arrow(path: Path, keys: Keys) -> list[Iterator[tuple[Any, str]]]:
+    data = ArrowData.open(path)
+    _check_columns(path, data.schema.names, keys)
+    return [
+        ((item, str(path)) for batch in data.batches(files, keys) for item in batch.to_pylist())
+        for files in data.splits
+    ]
 
 
-def _value(path: Path, text: str, at: int, line: int, first_line: int = 1) -> tuple[Any, int]:
-    """The JSON value at `at` and where it ends."""
-    try:
-        return _DECODER.raw_decode(text, at)
-    except _RepeatedKey as error:
-        raise FileError("key occurs twice", f"{path}:{line}: {error}", "keep one of them") from error
-    except json.JSONDecodeError as error:
-        raise _not_json(path, text, error.pos, error.msg, first_line) from error
-    except RecursionError as error:
-        raise FileError("pairs are not JSON", f"{path}:{line}: nested too deeply", FORM_HINT) from error
-    except ValueError as error:
-        # An integer of thousands of digits, which Python refuses to convert.
-        raise FileError("pairs are not JSON", f"{path}:{line}: {error}", FORM_HINT) from error
+def _check_columns(path: Path, names: Sequence[str], keys: Sequence[str]) -> None:
+    for option, key in zip(("input_column", "target_column"), keys, strict=False):
+        if key not in names:
+            near = did_you_mean(key, list(names))
+            message = f"{path} has no column {quoted(key)}{near}; its columns are {', '.join(names)}"
+            raise UsageError("no such column", message, f"name it with --{option}")
 
 
-def _not_json(path: Path, text: str, at: int, what: str, first_line: int = 1) -> FileError:
-    line = first_line + text.count("\n", 0, at)
-    column = at - text.rfind("\n", 0, at)
-    return FileError("pairs are not JSON", f"{path}:{line}: {what} (column {column})", FORM_HINT)
-
-
-def _pair(item: Any, where: str) -> Pair:
+def _pair(item: Any, where: str, keys: Keys) -> Pair:
     if not isinstance(item, dict):
-        raise FileError("item is no pair", f"{where} is {_kind(item)}, not an object", FORM_HINT)
-    for key in KEYS:
+        raise FileError("item is no pair", f"{where} is {kind_of(item)}, not an object", FORM_HINT)
+    for key in keys:
         if key not in item:
-            has = ", ".join(map(_quoted, list(item)[:5])) or "none"
+            has = ", ".join(map(quoted, list(item)[:5])) or "none"
             raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', FORM_HINT)
         value = item[key]
         if not isinstance(value, str):
-            message = f'{where}: "{key}" is {_kind(value)}, not a text'
+            message = f'{where}: "{key}" is {kind_of(value)}, not a text'
             raise FileError("item is no pair", message, f'write it in quotes: "{key}": "…"')
         if _SURROGATE.search(value):
             message = f'{where}: "{key}" holds half of a surrogate pair'
             raise FileError("item is no pair", message, "write the character itself")
-    if not item["target"]:
+    text, target = (item[key] for key in keys)
+    if not target:
         hint = "remove the item, or give it a target"
         raise FileError("empty target", f"{where}: there is nothing to predict", hint)
-    return item["input"], item["target"]
-
-
-def _kind(value: Any) -> str:
-    """What a JSON value is, as a message says it."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    names: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
-    return names.get(type(value), f"the number {str(value)[:40]}")
+    return text, target
 
 
 class Characters:
@@ -200,13 +170,17 @@ class Characters:
         """Number of tokens, the special ones included."""
         return len(self.symbols) + self._specials
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str], least: int = 0) -> np.ndarray:
         """Rows of tokens: (texts, longest + 1), each closed by the end token and filled with 0.
 
         The smallest type that holds the tokens: uint8, int16 or int32.
+
+        Args:
+            texts: the texts.
+            least: columns at least.
         """
         kind = np.uint8 if len(self) <= 256 else np.int16 if len(self) <= 32768 else np.int32
-        rows = np.zeros((len(texts), max(map(len, texts), default=0) + 1), dtype=kind)
+        rows = np.zeros((len(texts), max(max(map(len, texts), default=0) + 1, least)), dtype=kind)
         for row, text in zip(rows, texts, strict=True):
             row[: len(text)] = [self._tokens.get(symbol, self._unknown) for symbol in text]
             row[len(text)] = self._end

@@ -7,6 +7,7 @@ import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -41,6 +42,9 @@ UNKNOWN = 0
 MAX_UNDECODABLE = 0.01
 """A file with a larger share of characters that are no UTF-8 is taken for something else than UTF-8 text."""
 
+CHUNK = 16 << 20
+"""Bytes of a file that are decoded at once."""
+
 _NEWLINE = "\n"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -63,17 +67,26 @@ class Vocabulary:
     @classmethod
     def of(cls, text: str, limit: int = VOCABULARY_LIMIT, rare: int = RARE) -> Vocabulary:
         """The most frequent characters of a text, at most `limit` − 1, none rarer than `rare`."""
-        counts: np.ndarray = np.bincount(_code_points(text))
+        return cls.of_counts(np.bincount(code_points(text)), limit, rare)
+
+    @classmethod
+    def of_counts(cls, counts: np.ndarray, limit: int = VOCABULARY_LIMIT, rare: int = RARE) -> Vocabulary:
+        """The same of how often each code point occurs."""
         frequent = np.flatnonzero(counts >= rare)
         # Of equally frequent ones the smaller code point stays: a stable sort keeps their order.
         frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
         return cls(chr(code) for code in frequent[: limit - 1])
 
-    def encode(self, text: str) -> np.ndarray:
-        """Tokens of a text: uint8, one for each character."""
+    @property
+    def table(self) -> np.ndarray:
+        """The token of each code point: uint8."""
         table = np.zeros(0x110000, dtype=np.uint8)
         table[self._codes] = np.arange(1, len(self), dtype=np.uint8)
-        tokens: np.ndarray = table[_code_points(text)]
+        return table
+
+    def encode(self, text: str) -> np.ndarray:
+        """Tokens of a text: uint8, one for each character."""
+        tokens: np.ndarray = self.table[code_points(text)]
         return tokens
 
     def decode(self, tokens: Iterable[int]) -> str:
@@ -81,40 +94,67 @@ class Vocabulary:
         return "".join(self.characters[token - 1] if token else _REPLACEMENT for token in map(int, tokens))
 
 
-def _code_points(text: str) -> np.ndarray:
+def code_points(text: str) -> np.ndarray:
+    """The number of each character: uint32."""
     return np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4")
 
 
 def read_corpus(path: Path | None, max_chars: int | None = None) -> str:
-    """The text of a file or of a folder's text files, or Python's own sources.
+    """The text of `text_pieces` as one.
 
-    Files of a folder are taken in the order of their paths and joined by a newline. Hidden files and folders,
-    and files whose name does not end like a text's, are passed over. Line ends become newlines.
+    Raises:
+        FileError: as there, or an empty text.
+    """
+    corpus = "".join(text_pieces(text_files(path), max_chars))
+    if not corpus.strip():
+        raise empty_text(path)
+    return corpus
+
+
+def empty_text(path: Path | None) -> FileError:
+    """What to say where there is no text."""
+    where = path if path is not None else "the standard library"
+    return FileError("empty text", f"{where} holds nothing but white space", "give text to learn from")
+
+
+def text_pieces(files: Iterable[Path], max_chars: int | None = None) -> Iterator[str]:
+    """The text of files, one after the other, each closed by a newline; large files come in pieces.
+
+    Line ends become newlines.
 
     Args:
-        path: file or folder; None: the standard library's .py files.
+        files: UTF-8, with or without a byte-order mark.
         max_chars: stop after so many characters; None: all.
 
     Raises:
-        FileError: nothing there, nothing readable, no text files, an empty text, or not UTF-8. A few
-            undecodable bytes (up to `MAX_UNDECODABLE`) become U+FFFD, with a warning.
+        FileError: nothing readable, or not UTF-8. A few undecodable bytes (up to `MAX_UNDECODABLE`) become
+            U+FFFD, with a warning.
     """
-    parts: list[str] = []
-    length = 0
-    for file in _files(path):
-        left = None if max_chars is None else max_chars - length
-        if left is not None and left <= 0:
-            break
-        text = _read(file, left)
-        if text and not text.endswith(_NEWLINE):
-            text += _NEWLINE
-        parts.append(text)
-        length += len(text)
-    corpus = "".join(parts)[:max_chars]
-    if not corpus.strip():
-        where = path if path is not None else "the standard library"
-        raise FileError("empty text", f"{where} holds nothing but white space", "give text to learn from")
-    return corpus
+    left = max_chars
+    for file in files:
+        end = _NEWLINE
+        for text in _read(file, left):
+            end = text[-1:]
+            if left is not None:
+                left -= len(text)
+            yield text
+        if end != _NEWLINE and left != 0:
+            left = None if left is None else left - 1
+            yield _NEWLINE
+        if left == 0:
+            return
+
+
+def read_text(path: Path) -> str:
+    """The text of one file, to its last character; line ends become newlines.
+
+    Raises:
+        FileError: not there, unreadable or no UTF-8 text, as in `text_pieces`.
+    """
+    if not os.path.isfile(path):
+        what = "is no regular file" if os.path.exists(path) else "does not exist"
+        raise FileError("text not found", f"{path} {what}", "give a text file")
+    return "".join(_read(path, None))
 
 
 def stdlib_files() -> list[Path]:
@@ -131,7 +171,14 @@ def stdlib_files() -> list[Path]:
     return files
 
 
-def _files(path: Path | None) -> list[Path]:
+def text_files(path: Path | None) -> list[Path]:
+    """A file; or a folder's text files in the order of their paths; or Python's own sources, for None.
+
+    Hidden files and folders, and files whose name does not end like a text's, are passed over.
+
+    Raises:
+        FileError: nothing there, or no text files.
+    """
     if path is None:
         return stdlib_files()
     if os.path.isdir(path):
@@ -161,42 +208,97 @@ def _refuse(error: OSError) -> None:
     raise FileError("folder unreadable", f"{error.filename}: {error.strerror}", hint) from error
 
 
-def _read(path: Path, max_chars: int | None) -> str:
-    """A file's first characters; all of them for None."""
-    # A character takes at most 4 bytes and a line end at most 2 characters; 3 bytes may be a byte-order mark.
-    limit = -1 if max_chars is None else 8 * max_chars + 3
+def _read(path: Path, max_chars: int | None) -> Iterator[str]:
+    """A file's first characters, a piece at a time; all of them for None."""
+    judge = _Judge(path)
+    left = max_chars
     try:
         with open(path, "rb") as file:
-            data = file.read(limit)
+            for offset, data in _chunks(file, max_chars):
+                text = judge.decoded(data, offset)[:left]
+                if text:
+                    yield text
+                left = None if left is None else left - len(text)
+                if left == 0:
+                    break
     except OSError as error:
         hint = "check the file's permissions"
         raise FileError("text unreadable", f"{path}: {error.strerror or error}", hint) from error
-    if (at := data.find(b"\0")) >= 0:
-        hint = "convert it to UTF-8 first; UTF-16 and binary files hold such bytes"
-        raise FileError("not a text", f"{path}: a zero byte at offset {at:,}", hint)
-    text = data.decode("utf-8-sig", "replace").replace("\r\n", _NEWLINE).replace("\r", _NEWLINE)[:max_chars]
-    if _REPLACEMENT in text:
-        _judge_undecodable(path, data, text)
-    return text
+    judge.close()
 
 
-def _judge_undecodable(path: Path, data: bytes, text: str) -> None:
-    """Warn of, or refuse, a text in which undecodable bytes were replaced.
+def _chunks(file: IO[bytes], max_chars: int | None) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of a file, cut where no character and no line end is cut."""
+    # A character takes at most 4 bytes and a line end at most 2 characters; 3 bytes may be a byte-order mark.
+    size = CHUNK if max_chars is None else min(CHUNK, 8 * max_chars + 3)
+    offset, data = 0, b""
+    while more := file.read(size):
+        data += more
+        if len(more) == size:
+            end = data.rfind(b"\n") + 1 or _whole_characters(data)
+            yield offset, data[:end]
+            offset, data = offset + end, data[end:]
+    if data:
+        yield offset, data
 
-    Raises:
-        FileError: there are too many of them.
+
+def _whole_characters(data: bytes) -> int:
+    """How many bytes of UTF-8 are surely whole characters, but for a carriage return at the end."""
+    end = len(data)
+    for back in range(1, 5):
+        if data[-back] >= 0x80:
+            end = len(data) - back
+        if not 0x80 <= data[-back] < 0xC0:
+            break
+    return end - 1 if data[end - 1 : end] == b"\r" else end
+
+
+class _Judge:
+    """Decodes a file and counts what had to be replaced.
+
+    Args:
+        path: the file.
     """
-    try:
-        data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        at = error.start
-    else:
-        # U+FFFD stands in the file itself.
-        return
-    bad = text.count(_REPLACEMENT)
-    share = bad / len(text)
-    where = f"{path}: byte 0x{data[at]:02x} at offset {at:,} is not UTF-8"
-    if share > MAX_UNDECODABLE:
-        hint = f"convert it first: iconv -f ISO-8859-1 -t UTF-8 {path.name} > utf8-{path.name}"
-        raise FileError("text is not UTF-8", f"{where}, nor are {share:.1%} of its characters", hint)
-    warnings.warn(f"{where}; {bad:,} such characters were replaced by U+FFFD", stacklevel=2)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._length = 0
+        self._bad = 0
+        self._first = ""
+
+    def decoded(self, data: bytes, offset: int) -> str:
+        """The text of a piece of the file.
+
+        Raises:
+            FileError: it holds a zero byte.
+        """
+        if (at := data.find(b"\0")) >= 0:
+            hint = "convert it to UTF-8 first; UTF-16 and binary files hold such bytes"
+            raise FileError("not a text", f"{self._path}: a zero byte at offset {offset + at:,}", hint)
+        encoding = "utf-8" if offset else "utf-8-sig"
+        text = data.decode(encoding, "replace").replace("\r\n", _NEWLINE).replace("\r", _NEWLINE)
+        self._length += len(text)
+        if _REPLACEMENT in text:
+            try:
+                data.decode(encoding)
+            except UnicodeDecodeError as error:
+                at = offset + error.start
+                self._first = self._first or f"byte 0x{data[error.start]:02x} at offset {at:,} is not UTF-8"
+                self._bad += text.count(_REPLACEMENT)
+        return text
+
+    def close(self) -> None:
+        """Warn of what was replaced.
+
+        Raises:
+            FileError: there was too much of it.
+        """
+        if not self._bad:
+            return
+        share = self._bad / self._length
+        where = f"{self._path}: {self._first}"
+        if share > MAX_UNDECODABLE:
+            name = self._path.name
+            hint = f"convert it first: iconv -f ISO-8859-1 -t UTF-8 {name} > utf8-{name}"
+            raise FileError("text is not UTF-8", f"{where}, nor are {share:.1%} of its characters", hint)
+        warnings.warn(f"{where}; {self._bad:,} such characters were replaced by U+FFFD", stacklevel=2)

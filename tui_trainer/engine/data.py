@@ -73,7 +73,7 @@ def raw_splits(task: Task, hparams: Hparams) -> tuple[Any, Any, Any]:
     else:
         train, val, test = parts
     for name, part in (("training", train), ("validation", val), ("test", test)):
-        if part is not None and _samples(part) == 0:
+        if part is not None and sample_count(part) == 0:
             raise TrainerError(
                 "empty data set", f"the {name} set has no sample", "check datasets() and the split sizes"
             )
@@ -169,7 +169,8 @@ def _tensor(array: Any) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def _samples(part: Any) -> int | None:
+def sample_count(part: Any) -> int | None:
+    """Samples of a split; None where nobody knows."""
     if isinstance(part, tuple):
         return len(part[0])
     try:
@@ -179,7 +180,7 @@ def _samples(part: Any) -> int | None:
 
 
 def _split_off(part: Any, hparams: Hparams, test_size: float) -> tuple[Any, Any, Any]:
-    samples = _samples(part)
+    samples = sample_count(part)
     if test_size == 0 and hparams.val_size == 0:
         return part, None, None
     if samples is not None and not hasattr(part, "__getitem__"):
@@ -210,7 +211,7 @@ def _labels(part: Any) -> np.ndarray[Any, Any] | None:
         labels = np.asarray(found.cpu() if isinstance(found, Tensor) else found)
     except (TypeError, ValueError):
         return None
-    if labels.ndim != 1 or labels.dtype.kind not in "biu" or len(labels) != _samples(part):
+    if labels.ndim != 1 or labels.dtype.kind not in "biu" or len(labels) != sample_count(part):
         return None
     # Where most values occur once they are numbers (ages, ids), not classes.
     return labels if 2 * len(np.unique(labels)) <= len(labels) else None
@@ -257,12 +258,12 @@ def build_loaders(
         if own is not None:
             return ForeignLoader(own, hparams.seed, device, limit, alert)
         size = hparams.batch_size if whole else hparams.eval_batch_size or hparams.batch_size
-        collate = _collate(part)
+        collate = collate_of(part)
         if isinstance(part, IterableDataset):
             workers = hparams.num_workers if isinstance(hparams.num_workers, int) else 0
             own = DataLoader(part, batch_size=size, num_workers=workers, collate_fn=collate)
             return ForeignLoader(own, hparams.seed, device, limit, alert)
-        samples = _samples(part)
+        samples = sample_count(part)
         if samples is None:
             return ForeignLoader(part, hparams.seed, device, limit, alert)
         join = training and has_batchnorm(model)
@@ -280,7 +281,7 @@ def build_loaders(
     return Splits(loader, build(val, False), build(test, False))
 
 
-def _collate(part: Any) -> Any:
+def collate_of(part: Any) -> Any:
     """A data set's own `collate_fn`, also when a part of it was split off."""
     while isinstance(part, Subset) and not hasattr(part, "collate_fn"):
         part = part.dataset

@@ -111,6 +111,8 @@ class Evaluations:
         """
         monitor = self._ready.monitor
         if monitor.metric not in metrics:
+            if monitor.from_hook:
+                return False
             raise no_such_metric(monitor.metric, metrics)
         value = metrics[monitor.metric]
         self._ready.schedule.after_evaluation(value)

@@ -22,6 +22,7 @@ from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause, first_state
 from tui_trainer.engine.evaluation import Evaluations
+from tui_trainer.engine.facts import differences, facts_of, keep_facts, kept_facts
 from tui_trainer.engine.failure import during, explain, happened_in
 from tui_trainer.engine.forecast import SAVED_BYTES_PER_S, check_disk, checkpoint_bytes
 from tui_trainer.engine.foreign import refuse_foreign
@@ -217,6 +218,7 @@ class Experiment:
             self.writer.event("run_resume", **self._here(), checkpoint=path, **facts)
         if room is not None:
             self._alert("warning", "the disk may fill up", room)
+        self._keep_data_facts()
         self.stop.saves = self.progress.step > 0
         self._began = self._epoch_began = self._saver.time = self._clock()
         self._evaluations.start_over()
@@ -228,6 +230,16 @@ class Experiment:
             self._save()
         elif resumed is None:
             self._first_state = first_state(ready, self._trainer_state, self.writer.layout.root)
+
+    def _keep_data_facts(self) -> None:
+        """Keep what a prediction must know of the data; tell where a resumed run kept something else."""
+        facts = facts_of(self.task)
+        if self._resume is not None:
+            changed = differences(kept_facts(self._resume.layout), facts)
+            if changed:
+                message = f"{', '.join(changed)}: not as in the run that goes on; the new ones are kept"
+                self._alert("warning", "the data have changed", message)
+        keep_facts(self.writer.layout, self.task.name, facts)
 
     # ------------------------------------------------------------------ the loop
 
@@ -331,8 +343,9 @@ class Experiment:
                 return
             metrics |= tested
         self.metrics = metrics
-        improved = (evaluated or self._evaluations.of_training) and self._judge(progress.epoch)
+        # Before the epoch is judged: what the hook measures may be what decides.
         self._call_hook()
+        improved = (evaluated or self._evaluations.of_training) and self._judge(progress.epoch)
         self.latest |= self.metrics
         seconds = progress.epoch_seconds + self._clock() - self._epoch_began
         progress.epoch_seconds = 0.0
@@ -481,7 +494,7 @@ class Experiment:
         """Refuse a monitored training metric that the first step did not show: an epoch later is too late."""
         metric = self._ready.monitor.metric
         shown = [f"train/{name}" for name in self._meter.names]
-        if self._evaluations.of_training and metric not in shown:
+        if self._evaluations.of_training and metric not in shown and not self._ready.monitor.from_hook:
             raise no_such_metric(metric, shown)
 
     def _judge(self, epoch: int) -> bool:

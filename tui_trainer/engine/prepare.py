@@ -261,13 +261,15 @@ def build_monitor(
             "this run has no such data set; see test_size",
         )
     known = {metric.partition("/")[2] for metric in names}
-    if known and name not in known:
+    # Named by the task, so it is no misspelling.
+    from_hook = task.overrides("on_epoch_end") and name in task.directions and name not in known
+    if known and name not in known and not from_hook:
         raise no_such_metric(metric, [f"{split}/{name}" for name in known])
     mode = hparams.monitor_mode
     if mode == "auto":
         own = task.directions.get(name) or ("min" if name in parts else None)
         mode = own or better_direction(metric)  # type: ignore[assignment]
-    return Monitor(metric, mode, hparams.early_stopping_patience)
+    return Monitor(metric, mode, hparams.early_stopping_patience, from_hook)
 
 
 def count_steps(hparams: Hparams, batches: int | None) -> tuple[int | None, int | None]:

@@ -26,6 +26,7 @@ _COUNTS = (
     "batch_size",
     "world_size",
     "parameters",
+    "trained_parameters",
     "train_samples",
     "test_samples",
 )

@@ -164,6 +164,7 @@ class RunState:
         world_size: number of ranks.
         device: as the trainer named it.
         parameters: number of parameters; None where unknown.
+        trained_parameters: those of them that are not frozen.
         train_samples: None where unknown (an iterable data set).
         test_samples: None where unknown or without a test set.
         hparams: as recorded.
@@ -210,6 +211,7 @@ class RunState:
     world_size: int = 1
     device: str = ""
     parameters: int | None = None
+    trained_parameters: int | None = None
     train_samples: int | None = None
     test_samples: int | None = None
     hparams: Mapping[str, Any] = field(default_factory=dict)

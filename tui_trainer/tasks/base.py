@@ -34,12 +34,14 @@ class Task:
         metric_names: names that `metrics` returns, where they are known before data is read; then a wrong
             `monitor` is refused before anything is loaded.
         directions: for a metric whose name does not tell, "min" or "max", whichever is better.
+        normalizes: the model brings its inputs to one scale by itself, so the data report is silent about it.
     """
 
     name: str = ""
     hparams_class: ClassVar[type[Hparams]] = Hparams
     metric_names: ClassVar[tuple[str, ...] | None] = None
     directions: ClassVar[Mapping[str, str]] = {}
+    normalizes: ClassVar[bool] = False
 
     def datasets(self, hparams: Any) -> Any:
         """The data.
@@ -50,6 +52,13 @@ class Task:
             with samples in dim 0.
         """
         raise _undefined(self, "datasets")
+
+    def readable(self, sample: Any) -> Any:
+        """A sample of `datasets` as people read it, for the data report: text for tokens, columns by name.
+
+        Called after `datasets`. Of a tuple, the last is the target. Default: the sample itself.
+        """
+        return sample
 
     def model(self, hparams: Any) -> nn.Module:
         """The network. Called after `datasets`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +33,13 @@ class CharLMHparams(Hparams):
     optimizer: OptimizerName = "AdamW"
     grad_clip_norm: float | None = 1.0
 
+    text_column: str | None = Field(
+        None,
+        group="Data",
+        max_length=1000,
+        on_resume="refused",
+        description="Column or key of the texts, in JSON lines, Parquet or a saved data set.",
+    )
     max_chars: int | None = Field(
         None, ge=1, le=1 << 40, group="Data", unit="characters", log=True,
         on_resume="refused",
@@ -84,6 +91,12 @@ class CharLMHparams(Hparams):
         description="Length of the text that is written after each epoch as a sample; 0: none.",
     )  # fmt: skip
 
+    temperature: float = Field(
+        0.8, gt=0, le=100, group="Run",
+        on_resume="safe",
+        description="How surprising samples and predictions are; near 0 always the likeliest character.",
+    )  # fmt: skip
+
     def cross_checks(self) -> Iterator[tuple[str, str]]:
         """Heads divide the width; the loss is one over classes."""
         yield from super().cross_checks()
@@ -97,8 +110,9 @@ class CharLM(Task):
     """Write text character by character: a small GPT on a file, a folder or Python's own sources.
 
     The last `test_size` of the text is the test set and what is before it the validation set, both whole:
-    windows drawn at random would share text with the training set. A window is `context` characters and the
-    one after; windows overlap by that one, so each character is predicted once an epoch.
+    windows drawn at random would share text with the training set. A data set's own splits are used as they
+    are. A window is `context` characters and the one after; windows overlap by that one, so each character
+    is predicted once an epoch.
     """
 
     hparams_class = CharLMHparams
@@ -107,37 +121,59 @@ class CharLM(Task):
 
     vocabulary: Vocabulary
 
+    def __init__(self) -> None:
+        self._hparams: CharLMHparams | None = None
+        self._fitted = False
+
+    @property
+    def classes(self) -> list[str]:
+        """The characters, the one that stands for all others first."""
+        return ["\ufffd", *self.vocabulary.characters]
+
     def datasets(self, hparams: CharLMHparams) -> tuple[Any, ...]:
         """Windows of the text as one view: (windows, context + 1) uint8 in a tuple, for each part.
 
         Raises:
-            FileError: no text, or unreadable (see `read_corpus`), or of fewer than two symbols.
+            FileError: no text, or unreadable (see `read_tokens`), or of fewer than two symbols.
             UsageError: the context is too long for the text or one of its parts.
         """
-        from tui_trainer.datasets.text import Vocabulary, read_corpus
+        from tui_trainer.datasets.corpus import read_tokens
 
         path = Path(hparams.dataset_path).expanduser() if hparams.dataset_path else None
-        text = read_corpus(path, hparams.max_chars)
-        where = str(path or "the standard library")
-        # Of the whole text: which symbols there are must not depend on how it is split.
-        self.vocabulary = Vocabulary.of(text)
+        known = self.vocabulary if self._fitted else None
+        corpus = read_tokens(path, hparams.text_column, hparams.max_chars, known)
+        tokens, where = corpus.tokens, str(path or "the standard library")
+        self.vocabulary = corpus.vocabulary
         if len(self.vocabulary) < 3:
             often = len(self.vocabulary) - 1
-            message = f"{where}: {len(text):,} characters, {often} different ones frequent enough to learn"
+            message = f"{where}: {len(tokens):,} characters, {often} different ones frequent enough to learn"
             raise FileError("text too short", message, "give more text")
-        tokens = self.vocabulary.encode(text)
-        test_from = len(tokens) - round(len(tokens) * hparams.test_size)
-        val_from = test_from - round(len(tokens) * hparams.val_size)
-        train = _windows(tokens[:val_from], "training", MIN_WINDOWS, hparams.context, where)
-        test = _windows(tokens[test_from:], "test", 1, hparams.context, where) if hparams.test_size else None
-        if not hparams.val_size:
-            return train, test
-        return train, _windows(tokens[val_from:test_from], "validation", 1, hparams.context, where), test
+        own, val, test = corpus.parts
+        # What the data do not bring along is cut off the end of what they have for training.
+        test = test or round(own * hparams.test_size)
+        val = val or round(own * hparams.val_size)
+        test_from = len(tokens) - test
+        val_from = test_from - val
+
+        def windows(part: np.ndarray, name: str, least: int = 1) -> tuple[Tensor]:
+            return _windows(part, name, least, hparams.context, where)
+
+        trained = windows(tokens[:val_from], "training", MIN_WINDOWS)
+        tested = windows(tokens[test_from:], "test") if test or hparams.test_size else None
+        if not (val or hparams.val_size):
+            return trained, tested
+        return trained, windows(tokens[val_from:test_from], "validation"), tested
+
+    def readable(self, sample: Any) -> str:
+        """The text of a window."""
+        return self.vocabulary.decode(_tokens(sample).tolist())
 
     def model(self, hparams: CharLMHparams) -> nn.Module:
         """A GPT over the text's characters."""
         from tui_trainer.models.gpt import GPT
 
+        # Predictions are drawn as the hparams say, which `predict` is not told.
+        self._hparams = hparams
         return GPT(
             vocab_size=len(self.vocabulary),
             context=hparams.context,
@@ -206,10 +242,64 @@ class CharLM(Task):
         device = next(model.parameters()).device
         start = torch.from_numpy(self.vocabulary.encode(START))[None].to(device)
         generator = torch.Generator().manual_seed(hparams.seed)
-        tokens = generate(model, start, hparams.sample_chars, hparams.context, generator)[0, len(START) :]
-        text = self.vocabulary.decode(tokens.tolist())
-        # The corpus may hold escape sequences, and the sample is shown on a terminal.
-        return "".join(symbol if symbol.isprintable() or symbol in "\n\t" else "\ufffd" for symbol in text)
+        tokens = generate(
+            model, start, hparams.sample_chars, hparams.context, generator, hparams.temperature
+        )[0, len(START) :]
+        return _shown(self.vocabulary.decode(tokens.tolist()))
+
+    def data_facts(self) -> dict[str, Any]:
+        """The characters, by token."""
+        return {"classes": self.classes}
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take the characters; text that is read later is taken with them."""
+        from tui_trainer.datasets.text import Vocabulary
+
+        self.vocabulary, self._fitted = Vocabulary(facts["classes"][1:]), True
+
+    def read_inputs(self, hparams: CharLMHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """A text file as one prompt; an empty one begins as a sample does.
+
+        Raises:
+            FileError: it is no text.
+        """
+        import torch
+
+        from tui_trainer.datasets.text import read_text
+
+        text = read_text(path)
+        yield {"prompt": text}, torch.from_numpy(self.vocabulary.encode(text or START))
+
+    def predict(self, model: nn.Module, inputs: Tensor) -> Any:
+        """Prompts, continued by `sample_chars` characters.
+
+        Args:
+            model: the network.
+            inputs: (prompts, characters) tokens.
+
+        Returns:
+            (prompts, sample_chars) tokens of what comes after each prompt.
+        """
+        import torch
+
+        from tui_trainer.models.gpt import generate
+
+        hparams = self._hparams
+        assert hparams is not None
+        generator = torch.Generator().manual_seed(hparams.seed)
+        tokens = generate(
+            model, inputs, hparams.sample_chars, hparams.context, generator, hparams.temperature
+        )
+        return tokens[:, inputs.shape[1] :]
+
+    def prediction_rows(self, outputs: Any) -> list[dict[str, Any]]:
+        """The text of each continuation."""
+        return [{"text": _shown(self.vocabulary.decode(row))} for row in outputs.tolist()]
+
+
+def _shown(text: str) -> str:
+    """Text as it may be shown on a terminal: a corpus may hold escape sequences."""
+    return "".join(symbol if symbol.isprintable() or symbol in "\n\t" else "\ufffd" for symbol in text)
 
 
 def _windows(tokens: np.ndarray, part: str, least: int, context: int, where: str) -> tuple[Tensor]:

@@ -20,6 +20,7 @@ from tui_trainer.engine.describe import a
 from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
 from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.declared import check_methods
+from tui_trainer.tasks.fresh import found_through, fresh, part_of
 
 BUILT_IN = {
     "digits": "tui_trainer.tasks.digits:Digits",
@@ -70,14 +71,14 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),), kept: Path | None 
         TrainerError: the user's code raised while it was imported.
     """
     where = known_tasks().get(word)
-    if where is not None:
-        module_name, _, class_name = where.partition(":")
-        found = _task_class(_import(module_name, word), class_name, word)
-    elif (split := _split_file(word)) is not None:
-        found = _task_class(_import_file(_find(split[0], folders, kept)), split[1], word)
-    elif _is_module_path(word):
-        module_name, _, class_name = word.partition(":")
-        found = _task_class(_import(module_name, word), class_name, word)
+    if where is None and (split := _split_file(word)) is not None:
+        path = _find(split[0], folders, kept).resolve()
+        with fresh(found_through(path.parent)):
+            found = _task_class(_import_file(path), split[1], word)
+    elif where is not None or _is_module_path(word):
+        module_name, _, class_name = (where or word).partition(":")
+        with fresh(part_of(module_name.partition(".")[0])):
+            found = _task_class(_import(module_name, word), class_name, word)
     else:
         names = sorted(known_tasks())
         raise UsageError(
@@ -141,9 +142,7 @@ def _import_file(path: Path) -> ModuleType:
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
     name = (
-        path.stem
-        if known is None and path.stem.isidentifier()
-        else f"tui_trainer_task_{abs(hash(str(path))):x}"
+        path.stem if known is None and "." not in path.stem else f"tui_trainer_task_{abs(hash(str(path))):x}"
     )
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tui_trainer.datasets.pairs import Characters, Pair
     from tui_trainer.engine.context import EpochContext
 
+PREDICTED_STEP = 16
+"""Texts to predict from are filled up to a multiple of so many tokens, so that many make one batch."""
 SHOWN = 5
 """Pairs that are shown with the model's answer after each epoch."""
 
@@ -29,6 +31,14 @@ class Seq2SeqHparams(Hparams):
     eval_batch_size: int | None = 256
     grad_clip_norm: float | None = 1.0
 
+    input_column: str = Field(
+        "input", min_length=1, max_length=1000, group="Data", on_resume="refused",
+        description="Key or column of what is given.",
+    )  # fmt: skip
+    target_column: str = Field(
+        "target", min_length=1, max_length=1000, group="Data", on_resume="refused",
+        description="Key or column of what it is to become.",
+    )  # fmt: skip
     max_length: int = Field(
         256, ge=1, le=1 << 16, group="Data", unit="characters", log=True,
         on_resume="safe",
@@ -93,6 +103,7 @@ class Seq2Seq(Task):
 
     def __init__(self) -> None:
         self._shown: list[Pair] = []
+        self._fitted = False
 
     @classmethod
     def make_data(cls, folder: Path) -> Path:
@@ -112,48 +123,55 @@ class Seq2Seq(Task):
         """Rows of tokens, (samples, longest input + 1) and (samples, longest target + 1), for each split.
 
         Raises:
-            FileError: the file of pairs is wrong (see `read_pairs`), or a text is longer than `max_length`.
+            FileError: the pairs are wrong (see `read_split_pairs`), or a text is longer than `max_length`.
             UsageError: a split is left without a sample.
         """
         import torch
 
-        from tui_trainer.datasets.pairs import Characters
-        from tui_trainer.datasets.splits import split_indices
-        from tui_trainer.models.seq2seq import EOS, SPECIALS, UNK
+        from tui_trainer.datasets.splits import divide
 
-        pairs = self._pairs(hparams)
-        # Of all pairs: which symbols there are must not depend on how they are split.
-        self.inputs, self.targets = (
-            Characters(texts, specials=SPECIALS, end=EOS, unknown=UNK) for texts in zip(*pairs, strict=True)
-        )
+        pairs, parts = self._pairs(hparams)
+        if not self._fitted:
+            # Of all pairs: which symbols there are must not depend on how they are split.
+            self.inputs, self.targets = (_characters(texts) for texts in zip(*pairs, strict=True))
+            self.target_length = max(len(target) for _, target in pairs) + 1
+        elif (longest := max(len(target) for _, target in pairs)) >= self.target_length:
+            message = f"a target has {longest:,} characters, and the model writes {self.target_length - 1:,}"
+            raise FileError("target too long", message, "train on such targets first")
         inputs = torch.from_numpy(self.inputs.encode([pair[0] for pair in pairs]))
-        targets = torch.from_numpy(self.targets.encode([pair[1] for pair in pairs]))
-        self.target_length = targets.shape[1]
-        splits = split_indices(len(pairs), hparams.test_size, hparams.val_size, hparams.seed)
+        targets = torch.from_numpy(self.targets.encode([pair[1] for pair in pairs], self.target_length))
+        splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed)
         unseen = next(part for part in (splits.val, splits.test, splits.train) if len(part))
         self._shown = [pairs[index] for index in unseen[:SHOWN]]
         return splits.datasets(lambda index: (inputs[index], targets[index]))
 
-    def _pairs(self, hparams: Seq2SeqHparams) -> list[Pair]:
+    def readable(self, sample: Any) -> dict[str, str]:
+        """Input and target as texts."""
+        inputs, targets = sample
+        return {"input": self.inputs.decode(inputs.tolist()), "target": self.targets.decode(targets.tolist())}
+
+    def _pairs(self, hparams: Seq2SeqHparams) -> tuple[list[Pair], tuple[int, int, int]]:
         from tui_trainer.datasets.dates import PAIRS, make_date_pairs
-        from tui_trainer.datasets.pairs import read_pairs
+        from tui_trainer.datasets.formats import format_of
+        from tui_trainer.datasets.pairs import read_split_pairs
 
         if hparams.dataset_path is None:
             where = "the default pairs"
             pairs = [(pair["input"], pair["target"]) for pair in make_date_pairs(PAIRS, seed=0)]
+            parts = (len(pairs), 0, 0)
         else:
             path = Path(hparams.dataset_path).expanduser()
-            if os.path.isdir(path):
+            if os.path.isdir(path) and format_of(path) == "folder":
                 path /= hparams.dataset_json_fname or "pairs.json"
             where = str(path)
-            pairs = read_pairs(path)
+            pairs, parts = read_split_pairs(path, (hparams.input_column, hparams.target_column))
         for index, pair in enumerate(pairs):
             longest, most = max(map(len, pair)), hparams.max_length
             if longest > most:
                 message = f"{where}: item {index} has {longest:,} characters, max_length is {most:,}"
                 hint = f"--max-length {longest} accepts it, at the price of memory"
                 raise FileError("text too long", message, hint)
-        return pairs
+        return pairs, parts
 
     def model(self, hparams: Seq2SeqHparams) -> nn.Module:
         """An encoder-decoder over the pairs' characters."""
@@ -220,6 +238,39 @@ class Seq2Seq(Task):
         answers = self.answer(context.model, [text for text, _ in self._shown])
         context.log_text("sample", "\n".join(map(_shown_line, self._shown, answers)))
 
+    def data_facts(self) -> dict[str, Any]:
+        """The characters of both sides, and the most tokens of a target, its end included."""
+        symbols = {"input_characters": self.inputs.symbols, "target_characters": self.targets.symbols}
+        return {**symbols, "target_length": self.target_length}
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take all of it; pairs that are read later are taken with these characters."""
+        self.inputs = _characters(facts["input_characters"])
+        self.targets = _characters(facts["target_characters"])
+        self.target_length, self._fitted = int(facts["target_length"]), True
+
+    def read_inputs(self, hparams: Seq2SeqHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """Texts as rows of tokens: each line of a text file, or each `input` of a JSON or JSON lines file.
+
+        Raises:
+            FileError: it can't be read, or a text is longer than `max_length`.
+        """
+        import torch
+
+        from tui_trainer.datasets.pairs import read_texts
+
+        for where, text in read_texts(path, hparams.input_column):
+            if len(text) > hparams.max_length:
+                message = f"{where}: {len(text):,} characters, max_length is {hparams.max_length:,}"
+                raise FileError("text too long", message, f"--max-length {len(text)} accepts it")
+            # Padding changes nothing: the network never looks at it.
+            length = -(-(len(text) + 1) // PREDICTED_STEP) * PREDICTED_STEP
+            yield {"input": text}, torch.from_numpy(self.inputs.encode([text], length))[0]
+
+    def prediction_rows(self, outputs: Any) -> list[dict[str, Any]]:
+        """The text of each greedy decoding."""
+        return [{"output": self.targets.decode(row)} for row in outputs.tolist()]
+
     def answer(self, model: nn.Module, texts: list[str]) -> list[str]:
         """What the model makes of texts, by greedy decoding in evaluation mode."""
         import torch
@@ -232,6 +283,13 @@ class Seq2Seq(Task):
                 return [self.targets.decode(row) for row in model(rows).tolist()]
         finally:
             model.train(was_training)
+
+
+def _characters(texts: Iterable[str]) -> Characters:
+    from tui_trainer.datasets.pairs import Characters
+    from tui_trainer.models.seq2seq import EOS, SPECIALS, UNK
+
+    return Characters(texts, specials=SPECIALS, end=EOS, unknown=UNK)
 
 
 def _shown_line(pair: Pair, answer: str) -> str:

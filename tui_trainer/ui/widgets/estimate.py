@@ -78,6 +78,11 @@ class EstimateLine(Static):
             self._timer = self.set_timer(DELAY, self._make)
         return "estimating …", False
 
+    def forget(self) -> None:
+        """Make every estimate anew: the code that they are about is another."""
+        self._estimator.forget()
+        self._stop()
+
     def make_now(self) -> None:
         """Make an estimate at once, whatever is known already and whatever trains."""
         self._estimator.forget(self._form.hparam_words)
