@@ -56,7 +56,10 @@ def words_for(path: Path, folder: Path) -> list[str]:
     shutil.copy(path, folder / name)
     for other in told(path, "beside"):
         shutil.copy(TASKS / other, folder)
-    return ["--no-ui", name, "--epochs", "1", "--device", "cpu", *told(path, "with")]
+    options = {"--epochs": "1", "--device": "cpu", "--num-workers": "0"}
+    given = told(path, "with")
+    options |= dict(zip(given[::2], given[1::2], strict=True))
+    return ["--no-ui", name, *(word for option in options.items() for word in option)]
 
 
 def run_states(tui_train: Callable[..., Done]) -> list[str]:
@@ -80,7 +83,7 @@ def test_a_broken_task_file_says_what_is_wrong_and_what_to_do(
     if done.code:
         assert "\nerror: " in f"\n{done.err}"
     # Frames are the user's: ours and torch's are for --traceback.
-    assert all(name.startswith(str(folder)) for name in re.findall(r'File "(.+?)"', said))
+    assert all(name.startswith(str(folder)) for name in re.findall(r'File "(.+?)"', said)), said
     assert set(run_states(tui_train)) <= {"finished", "failed"}
     assert not multiprocessing.active_children()
 
