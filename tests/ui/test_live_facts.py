@@ -511,6 +511,27 @@ def test_the_log_holds_events_and_what_was_printed(tmp_path: Path) -> None:
     assert book.count == count + 2
 
 
+def test_what_a_run_died_of_is_told_line_by_line_with_its_hint(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "run", {"epochs": 3}).start()
+    said = {
+        "title": "training failed",
+        "message": "ValueError in step 3\nbatch: float32 [8, 4]",
+        "hint": "x.T",
+    }
+    recorder.event("alert", level="error", fatal=True, **said)
+    recorder.end("failed", "training failed: ValueError in step 3")
+    view = RunView(recorder.layout.root)
+    view.refresh()
+    book = LogBook(view)
+    book.look()
+    assert texts(book) == [
+        "error: training failed: ValueError in step 3",
+        "  batch: float32 [8, 4]",
+        "  hint: x.T",
+        "failed: training failed: ValueError in step 3",
+    ]
+
+
 def test_a_record_that_was_cut_is_told_anew(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "run", {"epochs": 3}).start()
     position = recorder.end_epoch().writer.position()

@@ -26,7 +26,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-WORKER_HINT = "num_workers 0 loads in the training process itself, where a debugger reaches"
+WORKER_HINT = "--num-workers 0 tells more: it loads in the training process itself"
 _MEMORY_HINT = "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less"
 _LOST_HINT = (
     "usual is a class or an index beyond its table: --device cpu names it; CUDA_LAUNCH_BLOCKING=1 names the "

@@ -108,8 +108,8 @@ def user_traceback(error: BaseException) -> str | None:
     return f"{_HEAD}\n{''.join(listing)}{said}"
 
 
-def _users_part(listing: str) -> str:
-    """A traceback that is text, with the user's frames alone; all of it where none is the user's."""
+def _users_part(listing: str) -> str | None:
+    """A traceback that is text, with the user's frames alone; None where none is the user's."""
     head: list[str] = []
     frames: list[list[str]] = []
     tail: list[str] = []
@@ -124,5 +124,5 @@ def _users_part(listing: str) -> str:
             head.append(line)
     users = [frame for frame in frames if (found := _FRAME.search(frame[0])) and not is_library(found[1])]
     if not users:
-        return listing
+        return None
     return "\n".join([_HEAD, *(line for frame in users for line in frame), *tail])
