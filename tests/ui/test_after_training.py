@@ -139,7 +139,7 @@ def test_numbers_lie_on_grounds_of_their_own(runs: Path, monkeypatch: pytest.Mon
         await opened(app, pilot, "e")
         await until(pilot, lambda: "y copy" in screen_text(app), "the end")
         await pilot.press("end")
-        await until(pilot, lambda: "rows are the true classes" in screen_text(app), "the matrix")
+        await until(pilot, lambda: "rows true, columns given" in screen_text(app), "the matrix")
         styles = screen_styles(app)
         if theme == "ansi":
             reversed_ = [style.color.name for style in styles if style.reverse and style.color]
