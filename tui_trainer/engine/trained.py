@@ -97,12 +97,17 @@ def load_trained(
     changed = source_change(task, RunReader(root).run(), root)
     notices = [changed] if changed is not None else []
     parts = None
-    if with_data:
-        task, model, parts, others = building.with_data(facts)
-        if others:
-            notices.append(f"the data are not those that the run keeps: {', '.join(others)} differ")
-    else:
-        task, model = building.without_data(facts)
+    try:
+        if with_data:
+            task, model, parts, others = building.with_data(facts)
+            if others:
+                notices.append(f"the data are not those that the run keeps: {', '.join(others)} differ")
+        else:
+            task, model = building.without_data(facts)
+    except TrainerError as error:
+        if changed is not None:
+            error.hint = f"{changed}; {error.hint}".removesuffix("; ")
+        raise
     return Trained(
         task, hparams, model.to(chosen).eval(), chosen, facts, layout, entry, parts, tuple(notices)
     )
