@@ -93,7 +93,7 @@ def test_missing_file_folder_and_wrong_encoding(tmp_path: Path) -> None:
         read_pairs(tmp_path / "nothing.json")
     assert "nothing.json does not exist" in caught.value.message
     assert "make-data seq2seq" in caught.value.hint
-    with pytest.raises(FileError, match="Is a directory"):
+    with pytest.raises(FileError, match="no plain file"):
         read_pairs(tmp_path)
     path = tmp_path / "latin.json"
     path.write_bytes(b'[\n{"input": "\xe9", "target": "b"}]')

@@ -36,7 +36,7 @@ class Arrays(Mapping[str, NDArray[Any]]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._folder = path.is_dir()
+        self._folder = os.path.isdir(path)
         if self._folder:
             self._names = sorted(file.stem for file in path.glob("*.npy"))
             return
@@ -75,12 +75,13 @@ class Arrays(Mapping[str, NDArray[Any]]):
                 with archive.open(info) as member:
                     dtype, shape, fortran = _header(where, member)
                     size = math.prod(shape) * dtype.itemsize
-                    start = info.file_size - size
+                    start, packed = info.file_size - size, info.compress_type != zipfile.ZIP_STORED
+                    if packed and size > LARGEST_PACKED:
+                        raise _too_large(where, size)
                     if start < 0:
                         raise _cut(where, info.file_size, size)
-                    if info.compress_type == zipfile.ZIP_STORED:
+                    if not packed:
                         return _mapped(self.path, _offset(self.path, info) + start, dtype, shape, fortran)
-                    _check_packed(where, size)
                     data = _unpacked(member, size)
                     if len(data) < size:
                         raise _cut(where, len(data), size)
@@ -120,8 +121,10 @@ def _header(where: str, file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]
             shape, fortran, dtype = npy.read_array_header_2_0(file)
         else:
             raise ValueError(f"version {version[0]}.{version[1]} of the format is not read")
-    # Whatever literal_eval and np.dtype raise on a damaged header.
-    except (ValueError, TypeError, SyntaxError, EOFError, MemoryError, RecursionError) as error:
+    except OSError:
+        raise
+    # A damaged header is Python that does not parse, or no dtype, and raises nearly anything.
+    except Exception as error:
         message = f"{where}: {str(error).splitlines()[0] if str(error) else 'damaged header'}"
         raise FileError("no array of NumPy", message, "numpy.save writes such files") from error
     if dtype.hasobject:
@@ -152,13 +155,12 @@ def _offset(path: Path, info: zipfile.ZipInfo) -> int:
     return info.header_offset + _LOCAL_HEADER + int(name) + int(extra)
 
 
-def _check_packed(where: str, size: int) -> None:
-    if size > LARGEST_PACKED:
-        raise FileError(
-            "array too large to unpack",
-            f"{where} is compressed and takes {size:,} bytes; {LARGEST_PACKED:,} is the most",
-            "save it with numpy.savez or numpy.save, which don't compress, so that it can be mapped",
-        )
+def _too_large(where: str, size: int) -> FileError:
+    return FileError(
+        "array too large to unpack",
+        f"{where} is compressed and takes {size:,} bytes; {LARGEST_PACKED:,} is the most",
+        "save it with numpy.savez or numpy.save, which don't compress, so that it can be mapped",
+    )
 
 
 def _unpacked(file: IO[bytes], size: int) -> bytearray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,7 +126,7 @@ def _refusing(file: Path) -> Iterator[None]:
 
 def _files(path: Path) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
     """A file; or a folder's files, by the splits that their names begin with if all do."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return (path,), (), ()
     files = sorted(path.glob("*.parquet"))
     return _by_split(path, [(re.split(r"[-_.]", file.name)[0], [file]) for file in files], files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import IO, Any, NoReturn
 
 from tui_trainer.datasets.columns import NUMBER
 from tui_trainer.errors import FileError
+from tui_trainer.files import open_plain
 
 DELIMITERS = (",", "\t", ";", "|")
 
@@ -33,6 +35,12 @@ class Delimited:
         if found is None:
             raise FileError("empty table", f"{path} holds nothing", "give it a header and rows")
         line, cells = found
+        if cells[0].startswith(("{", "[")):
+            raise FileError(
+                "which format is it?",
+                f"{path}:{line} looks like JSON, and the file's name does not end so",
+                "name it .jsonl if it has an object a line, .json if it is one list",
+            )
         names = tuple(cell.strip() for cell in cells)
         _check_header(f"{path}:{line}", names)
         return cls(path, delimiter, names)
@@ -155,10 +163,11 @@ def first_line(path: Path) -> str:
     Raises:
         FileError: the file is missing, unreadable, empty, or no text.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise FileError("table not found", f"{path} is a folder", "dataset_path must name a CSV or TSV file")
     try:
-        with open(path, "rb") as raw:
+        # Neither a pipe nor a device, which might never say anything.
+        with open_plain(path) as raw:
             head = raw.read(1 << 16)
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise FileError("table not in UTF-8", f"{path} is UTF-16", "save it as UTF-8")

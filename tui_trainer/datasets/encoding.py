@@ -250,6 +250,20 @@ class TableEncoder:
             encoded[:, n + i] = codes[i][found[rows]]
         return encoded
 
+    def decode(self, row: NDArray[np.float32]) -> dict[str, float | str | None]:
+        """What `encode` made a row of, by column; None where a value is missing."""
+        n = len(self.features.numeric)
+        values: dict[str, float | str | None] = {
+            name: None if math.isnan(apart) else _near(mean, apart)
+            for name, mean, apart in zip(
+                self.features.numeric, self.mean.tolist(), row[:n].tolist(), strict=True
+            )
+        }
+        for name, known, code in zip(self.features.categorical, self.categories, row[n:], strict=True):
+            texts = (None, "(not in training)", *known)
+            values[name] = texts[int(code)]
+        return values
+
     def facts(self) -> dict[str, Any]:
         """All that was fitted, as JSON."""
         return {**self.schema(), "numeric_std": self.std.tolist(), "gaps": list(self.gaps)}
@@ -301,6 +315,12 @@ class TableEncoder:
             "numeric_offset": self.mean.tolist(),
             "categorical": dict(zip(self.features.categorical, map(list, self.categories), strict=True)),
         }
+
+
+def _near(mean: float, apart: float) -> float:
+    """A number that lies so far from the mean, without the digits that float32 makes up."""
+    digits = -math.log10(max(abs(apart), 1e-9) * 2.0**-23)
+    return round(mean + apart, int(digits))
 
 
 @dataclass(frozen=True)
@@ -355,7 +375,9 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
         return _classes(table, name, column.numbers)
     if column.numbers.min() == column.numbers.max():
         raise FileError(
-            "nothing to predict", f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows'
+            "nothing to predict",
+            f'{table.source}: the target "{name}" is {column.numbers[0]:g} in all rows',
+            "name another target",
         )
     return Target((), column.numbers)
 
@@ -386,7 +408,9 @@ def _classes(table: Table, name: str, values: NDArray[Any], texts: Sequence[str]
     """Classes of values, or of indices into sorted texts all of which occur."""
     classes: Sequence[Any] | NDArray[Any] = texts or []
     if texts is None:
-        classes, values = np.unique(values, return_inverse=True)
+        # Not `return_inverse`, which takes four times the memory of the values.
+        classes = np.unique(values)
+        values = np.searchsorted(classes, values)
     if len(classes) == 1:
         raise FileError(
             "nothing to predict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -35,8 +36,9 @@ def format_of(path: Path) -> DataFormat:
     Raises:
         FileError: a format that is known and not read here, such as gzip or a spreadsheet.
     """
-    if path.is_dir():
-        if any((path / name).is_file() for name in _SAVED):
+    # Not pathlib, which raises where a folder above must not be looked into.
+    if os.path.isdir(path):
+        if any(os.path.isfile(path / name) for name in _SAVED):
             return "saved"
         if any(path.glob("*.npy")):
             return "arrays"

@@ -77,11 +77,11 @@ def find_images(path: Path, label: str | None = None) -> Found:
     """
     kind = format_of(path)
     if kind in ("npy", "json", "text"):
-        what = "is no folder of images" if path.exists() else "does not exist"
+        what = "is no folder of images" if os.path.exists(path) else "does not exist"
         hint = "dataset_path names a folder of images, a .npz of images and labels, or a saved data set"
         raise FileError("images not found", f"{path} {what}", hint)
     # An array or a table beside folders of classes is something else.
-    classes = kind != "saved" and path.is_dir() and any(each.is_dir() for each in _visible(path))
+    classes = kind != "saved" and os.path.isdir(path) and any(os.path.isdir(each) for each in _visible(path))
     if kind == "arrays" and not classes:
         return _of_arrays(path)
     if kind in ("parquet", "arrow", "saved") and not classes:
@@ -154,7 +154,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _class_folders(folder: Path, known: tuple[str, ...] | None = None) -> Labelled:
     """Every folder inside `folder` is a class; its images may lie in folders of their own."""
-    folders = [path for path in _visible(folder) if path.is_dir()]
+    folders = [path for path in _visible(folder) if os.path.isdir(path)]
     if not folders:
         raise FileError(
             "no classes",

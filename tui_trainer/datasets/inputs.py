@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def _samples(path: Path) -> Iterator[NDArray[np.float32]]:
         return _of_json(path)
     if kind == "text":
         return _of_text(path)
-    raise FileError("no rows of numbers", f"{path} is {'a folder' if path.is_dir() else kind}", _HINT)
+    raise FileError("no rows of numbers", f"{path} is {'a folder' if os.path.isdir(path) else kind}", _HINT)
 
 
 def _only_array(path: Path) -> tuple[str, NDArray[Any]]:

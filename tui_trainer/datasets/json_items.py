@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_trainer.errors import FileError
+from tui_trainer.files import open_plain
 
 LINE_SUFFIXES = (".jsonl", ".ndjson")
 
@@ -85,7 +86,8 @@ class JsonItems:
         if self.path.stat().st_size > LARGEST_LIST:
             message = f"{self.path} is one JSON list of more than {LARGEST_LIST >> 30} GiB"
             raise FileError("list too large", message, "write an object a line, in a .jsonl file")
-        return self._decoded(self.path.read_bytes())
+        with open_plain(self.path) as file:
+            return self._decoded(file.read())
 
     def _decoded(self, data: bytes, line: int = 1, offset: int = 0) -> str:
         try:
@@ -124,7 +126,7 @@ class JsonItems:
     def _lines(self) -> Iterator[tuple[Any, int]]:
         """Blank lines are passed over."""
         offset = 0
-        with open(self.path, "rb") as file:
+        with open_plain(self.path) as file:
             # Lines of bytes: JSON texts may hold U+2028 and its like, which end a line of str.
             for number, data in enumerate(file, 1):
                 # Without its end, or what is cut off would be missed on the next line.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 _SALT = 0x73706C6974
 """Keeps the keys apart from data drawn with `default_rng(seed)`: the same stream would split by value."""
+
+
+_MOST_COUNTED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -99,26 +103,42 @@ def split_indices(n: int, test_size: float, val_size: float, seed: int, labels: 
     stream = np.random.PCG64(np.random.SeedSequence([_SALT, seed]))
     keys = stream.random_raw(n) if n else np.empty(0, np.uint64)
     if labels is None:
-        classes, counts = np.zeros(n, np.int64), np.array([n], np.int64)
+        order, counts = np.argsort(keys, kind="stable"), np.array([n], np.int64)
     else:
         labels = np.asarray(labels)
         if labels.shape != (n,):
             raise ValueError(f"expected {n} labels, got an array of shape {labels.shape}")
-        _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        classes, counts = _numbered(labels)
+        order = np.lexsort((keys, classes))
+        del classes
+    # Of many samples, each array counts.
+    del keys
     ties = stream.random_raw(len(counts)) if len(counts) else np.empty(0, np.uint64)
     kept = 0 if labels is None else 1
     test = _shares(counts, test_size, counts - kept, ties)
     val = _shares(counts, val_size, counts - test - kept, ties)
-    order = np.lexsort((keys, classes))
-    rank = np.empty(n, np.int64)
-    rank[order] = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
-    is_test = rank < test[classes]
-    is_val = ~is_test & (rank < (test + val)[classes])
-    masks = (~is_test & ~is_val, is_val, is_test)
-    splits = Splits(*(np.flatnonzero(mask).astype(np.int64) for mask in masks))
+    ends = np.cumsum(counts)
+    bounds = (ends - counts, ends - counts + test, ends - counts + test + val, ends)
+    is_test, is_val, is_train = (
+        np.sort(np.concatenate([order[:0], *(order[a:b] for a, b in zip(begin, end, strict=True))]))
+        for begin, end in pairwise(bounds)
+    )
+    splits = Splits(is_train.astype(np.int64), is_val.astype(np.int64), is_test.astype(np.int64))
     why = f" with {len(counts)} classes, each of which keeps one for training" if kept else ""
     _refuse_empty(splits, f"{n} {'sample' if n == 1 else 'samples'}", why, test_size, val_size)
     return splits
+
+
+def _numbered(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The class of each sample, numbered in the order of the labels, and how many samples each class has."""
+    if labels.dtype.kind in "iu" and labels.size and labels.min() >= 0 and labels.max() < _MOST_COUNTED:
+        # As `unique` does it, in a fraction of the time and memory that sorting takes.
+        found = np.bincount(labels)
+        counts = found[found > 0]
+        number = np.cumsum(found > 0) - 1
+        return number.astype(np.min_scalar_type(len(counts)))[labels], counts
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return classes, counts
 
 
 def divide(

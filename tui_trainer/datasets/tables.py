@@ -127,6 +127,16 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     return Table(str(path), found, rows, file.parts, file.target, file.where)
 
 
+def read_header(path: Path) -> tuple[tuple[str, ...], str | None]:
+    """Names of a table's columns, and its target where the data tell, without reading its rows.
+
+    Raises:
+        FileError: as `read_table`.
+    """
+    file = _opened(path)
+    return tuple(name for name in file.names if name), file.target
+
+
 def table_pieces(path: Path, texts: Collection[str] = ()) -> Iterator[Table]:
     """Some thousand rows at a time, each as a table of its own, for whoever looks at a row once.
 

@@ -164,6 +164,10 @@ class CharLM(Task):
             return trained, tested
         return trained, windows(tokens[val_from:test_from], "validation"), tested
 
+    def readable(self, sample: Any) -> str:
+        """The text of a window."""
+        return self.vocabulary.decode(_tokens(sample).tolist())
+
     def model(self, hparams: CharLMHparams) -> nn.Module:
         """A GPT over the text's characters."""
         from tui_trainer.models.gpt import GPT

@@ -60,6 +60,7 @@ class Digits(Task):
 
     hparams_class = DigitsHparams
     metric_names: ClassVar = ("accuracy",)
+    normalizes: ClassVar = True
     classes: ClassVar = tuple("0123456789")
 
     def __init__(self) -> None:

@@ -118,6 +118,7 @@ class Images(Task):
 
     hparams_class = ImagesHparams
     metric_names: ClassVar = ("accuracy",)
+    normalizes: ClassVar = True
 
     def __init__(self) -> None:
         self._form: Format | None = None

@@ -145,6 +145,11 @@ class Seq2Seq(Task):
         self._shown = [pairs[index] for index in unseen[:SHOWN]]
         return splits.datasets(lambda index: (inputs[index], targets[index]))
 
+    def readable(self, sample: Any) -> dict[str, str]:
+        """Input and target as texts."""
+        inputs, targets = sample
+        return {"input": self.inputs.decode(inputs.tolist()), "target": self.targets.decode(targets.tolist())}
+
     def _pairs(self, hparams: Seq2SeqHparams) -> tuple[list[Pair], tuple[int, int, int]]:
         from tui_trainer.datasets.dates import PAIRS, make_date_pairs
         from tui_trainer.datasets.formats import format_of

@@ -139,6 +139,7 @@ class Tabular(Task):
 
     hparams_class = TabularHparams
     directions: ClassVar = {"r2": "max", "mae": "min", "accuracy": "max"}
+    normalizes: ClassVar = True
 
     def __init__(self) -> None:
         self._encoder: TableEncoder | None = None
@@ -185,6 +186,17 @@ class Tabular(Task):
         if self._scale is not None:
             targets = (targets - self._scale[0]).float()
         return splits.sliced(inputs, targets)
+
+    def readable(self, sample: Any) -> Any:
+        """({column: number, text or None}, {target: number or class}), as the table has them."""
+        assert self._encoder is not None
+        assert self._target is not None
+        inputs, target = sample
+        if self._scale is not None:
+            value: Any = float(target) + self._scale[0]
+        else:
+            value = self._target.classes[int(target)]
+        return self._encoder.decode(inputs.numpy()), {self._target_name: value}
 
     def _table(self, hparams: TabularHparams) -> tuple[Table, str]:
         from tui_trainer.datasets.tables import built_in_table, read_table

@@ -14,6 +14,8 @@ from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import clean, plural
 
 MAX_LINE = 1 << 24
+MOST_KEPT = 1 << 24
+"""Bytes of output that are kept, the last ones."""
 LAST_WORDS_S = 0.5
 """Seconds for what a process that has ended left in its pipes."""
 _POLL_S = 0.02
@@ -92,6 +94,8 @@ async def _ended(process: Process) -> None:
 async def _read_into(buffer: bytearray, stream: asyncio.StreamReader) -> None:
     while chunk := await stream.read(1 << 16):
         buffer += chunk
+        if len(buffer) > 2 * MOST_KEPT:
+            del buffer[:-MOST_KEPT]
 
 
 async def _hear_into(buffer: bytearray, stream: asyncio.StreamReader, hear: Callable[[str], object]) -> None:
