@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,25 @@ def test_a_task_file_that_has_changed_is_told(tmp_path: Path, monkeypatch: pytes
     assert load_run(result.run_dir).trained("last").notices == ()
     (tmp_path / "changing_task.py").write_text(source + "\n# more\n")
     assert "changing_task.py has changed" in load_run(result.run_dir).trained("last").notices[0]
+
+
+def test_weights_that_no_longer_fit_a_changed_task_file_say_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = (
+        "import torch\nfrom tui_trainer import Task\n\n\nclass Other(Task):\n"
+        "    def datasets(self, hparams):\n        return torch.rand(40, 2), torch.arange(40) % 2\n\n"
+        "    def model(self, hparams):\n        return torch.nn.Linear(2, 2)\n"
+    )
+    (tmp_path / "growing_task.py").write_text(source)
+    result = train("growing_task.py", {"epochs": 1}, runs_dir=tmp_path / "runs")
+    (tmp_path / "growing_task.py").write_text(source.replace("Linear(2, 2)", "Linear(2, 3)"))
+    # As a process of its own would read it.
+    monkeypatch.delitem(sys.modules, "growing_task")
+    with pytest.raises(TrainerError, match="size mismatch for weight") as caught:
+        load_run(result.run_dir).model("last")
+    assert "growing_task.py has changed" in caught.value.hint
 
 
 def test_a_task_that_read_other_data_before_is_fitted_anew(tmp_path: Path) -> None:

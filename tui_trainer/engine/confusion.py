@@ -78,11 +78,13 @@ def _are_classes(outputs: Any, targets: Any) -> bool:
 
 
 class _Watched:
-    """A task as `Forward` knows it."""
+    """A task in all but that what `compute_loss` returns is seen."""
 
     def __init__(self, task: Task, confusion: Confusion) -> None:
-        self.metrics, self.count = task.metrics, task.count
         self._task, self._confusion = task, confusion
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
 
     def compute_loss(self, model: nn.Module, batch: Any, criterion: Any) -> Any:
         returned = self._task.compute_loss(model, batch, criterion)

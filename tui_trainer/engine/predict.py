@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from tui_trainer.engine.batches import tensors_of, to_device
+from tui_trainer.engine.failure import during
 from tui_trainer.engine.trained import Trained
 from tui_trainer.errors import FileError, TrainerError
 
@@ -69,7 +70,7 @@ def predicted(trained: Trained, path: Path) -> Iterator[tuple[list[Row], Any]]:
 def predict_batch(trained: Trained, inputs: Any) -> Any:
     """Outputs for a batch, without gradients and with the model in evaluation mode."""
     trained.model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), during("predicting"):
         return trained.task.predict(trained.model, to_device(inputs, trained.device))
 
 

@@ -18,6 +18,7 @@ from tui_trainer.engine.confusion import Confusion, CountedBatches, per_class
 from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import build_loaders
 from tui_trainer.engine.device import check_precision
+from tui_trainer.engine.failure import during
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.trained import Trained, load_trained
 from tui_trainer.engine.update import Forward
@@ -160,9 +161,10 @@ def _measure(trained: Trained, name: str, part: Any, alert: Alert, progress: Pro
         confusion = Confusion()
         forward = Forward(confusion.watched(task), criterion, device, hparams.precision)
         batches = CountedBatches(confusion, device=device, alert=alert)
-        means = test_batch_looper(
-            loader.epoch(0), trained.model, forward, Meter(device), after_window, micro=batches
-        )
+        with during(f"evaluating the {name} set"):
+            means = test_batch_looper(
+                loader.epoch(0), trained.model, forward, Meter(device), after_window, micro=batches
+            )
         counts = None if confusion.counts is None else confusion.counts.tolist()
         return _Measured(means, counts, loader.samples)
 

@@ -16,6 +16,7 @@ from tui_trainer.engine.checkpoint import load_into, load_weights
 from tui_trainer.engine.data import raw_splits
 from tui_trainer.engine.device import choose_device
 from tui_trainer.engine.facts import differences, facts_of, kept_facts
+from tui_trainer.engine.failure import during
 from tui_trainer.engine.identity import source_change
 from tui_trainer.engine.run_task import task_of, valid_hparams
 from tui_trainer.errors import FileError, TrainerError, UsageError
@@ -97,12 +98,17 @@ def load_trained(
     changed = source_change(task, RunReader(root).run(), root)
     notices = [changed] if changed is not None else []
     parts = None
-    if with_data:
-        task, model, parts, others = building.with_data(facts)
-        if others:
-            notices.append(f"the data are not those that the run keeps: {', '.join(others)} differ")
-    else:
-        task, model = building.without_data(facts)
+    try:
+        if with_data:
+            task, model, parts, others = building.with_data(facts)
+            if others:
+                notices.append(f"the data are not those that the run keeps: {', '.join(others)} differ")
+        else:
+            task, model = building.without_data(facts)
+    except TrainerError as error:
+        if changed is not None:
+            error.hint = f"{changed}; {error.hint}".removesuffix("; ")
+        raise
     return Trained(
         task, hparams, model.to(chosen).eval(), chosen, facts, layout, entry, parts, tuple(notices)
     )
@@ -149,7 +155,8 @@ class _Building:
         if facts is not None:
             task.use_data_facts(facts)
         rng.seed_everything(self.hparams.seed)
-        parts = raw_splits(task, self.hparams)
+        with during("loading data"):
+            parts = raw_splits(task, self.hparams)
         others = [] if facts is None else differences(facts, facts_of(task))
         if facts is not None and others:
             # The weights are those of a model for the data that were trained on.
@@ -157,7 +164,7 @@ class _Building:
         return task, self._model(task), parts, others
 
     def _model(self, task: Task) -> nn.Module:
-        with rng.preserved(torch.device("cpu")):
+        with rng.preserved(torch.device("cpu")), during("building the model"):
             model = task.model(self.hparams)
         if not isinstance(model, nn.Module):
             message = f"model() returned a {type(model).__name__}"

@@ -104,7 +104,7 @@ def _confusions(facts: Mapping[str, Any], width: int) -> list[Line]:
     if len(names) > MOST_CLASSES or label + len(names) * (cell + 2) > width:
         return _pairs(counts, names, width)
     head = "".join(f"{' ' * (cell + 1 - cell_len(text))}{text} " for text in heads)
-    lines: list[Line] = [(("rows are the true classes, columns the given ones", "dim"),)]
+    lines: list[Line] = [(("rows true, columns given", "dim"),)]
     lines.append(((_fit("", label) + head, "dim"),))
     for k, row in enumerate(counts):
         samples = sum(row)
