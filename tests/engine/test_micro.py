@@ -18,10 +18,11 @@ from tui_trainer import train
 from tui_trainer.engine.batches import CannotSplit, split_batch
 from tui_trainer.engine.check import check
 from tui_trainer.engine.failure import explain, is_out_of_memory
+from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.interrupt import StopRequest
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.micro import MicroBatches
-from tui_trainer.engine.update import Forward, Updater
+from tui_trainer.engine.update import Updater
 from tui_trainer.errors import TrainerError
 
 CPU = torch.device("cpu")

@@ -16,9 +16,11 @@ from tests.helpers import Points, Small, events, points, start
 from tests.trained_runs import write_table
 from tui_trainer import load_run
 from tui_trainer.cli.main import main
-from tui_trainer.engine.confusion import Confusion, per_class
+from tui_trainer.engine.confusion import PAIRS, counting, per_class
+from tui_trainer.engine.metrics import ConfusionMatrix
 from tui_trainer.engine.scoring import score
 from tui_trainer.errors import TrainerError
+from tui_trainer.tasks.base import Task
 
 RunOf = Callable[[str], Path]
 
@@ -92,10 +94,8 @@ def test_samples_that_are_measured_again_count_once(tmp_path: Path) -> None:
 
 
 def counted(outputs: Tensor, targets: Tensor) -> list[list[int]] | None:
-    confusion = Confusion()
-    confusion.see(outputs, targets)
-    confusion.take()
-    return None if confusion.counts is None else confusion.counts.tolist()
+    found = counting(Task()).metrics(outputs, targets)
+    return ConfusionMatrix.matrix(found[PAIRS].values[0].tolist()) if PAIRS in found else None
 
 
 def test_targets_that_are_no_class_are_passed_over() -> None:

@@ -13,9 +13,10 @@ from tests.helpers import Points, PointsHparams, points, rows, start, weights
 from tui_trainer import Task, train
 from tui_trainer.config.names import LOSSES, OPTIMIZERS
 from tui_trainer.engine.criterion import build_criterion
+from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.optim import build_optimizer
-from tui_trainer.engine.update import Forward, Updater
+from tui_trainer.engine.update import Updater
 from tui_trainer.errors import TrainerError, UsageError
 
 CPU = torch.device("cpu")

@@ -229,8 +229,8 @@ def _be_born(order: dict[str, Any], folder: Path) -> None:
 
 def _watched(order: dict[str, Any], told: Path) -> ExitStack:
     """Count moments, and end the life at the one that was ordered."""
+    from tui_trainer.engine.forward import Forward
     from tui_trainer.engine.saving import Saver
-    from tui_trainer.engine.update import Forward
     from tui_trainer.runs.writer import RunWriter
 
     wanted = Death(**order["death"]) if order["death"] else Death()

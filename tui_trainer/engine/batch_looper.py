@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from tui_trainer.engine.batches import first_length
+from tui_trainer.engine.forward import Forward, measure
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.micro import MicroBatches
-from tui_trainer.engine.update import Forward, Updater, measure
+from tui_trainer.engine.update import Updater
 
 
 class Waiting:

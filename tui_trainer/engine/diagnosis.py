@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from tui_trainer.engine import checkpoint
 from tui_trainer.engine.batches import first_length, tensors_of
+from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.nonfinite import is_finite, learned_tensors
 from tui_trainer.engine.prepared import Prepared
-from tui_trainer.engine.update import Forward
 
 BUDGET_S = 30.0
 """Repeating may take this long; a cause that lies further back stays unknown."""

@@ -296,7 +296,7 @@ class Meter:
                 before = reducer.merge(before, row)
             self._totals[name] = list(before)
         elif reducer.combine == "sum":
-            self._totals[name] = [a + b for a, b in zip(before, values.sum(axis=0).tolist(), strict=True)]
+            self._totals[name] = (np.asarray(before) + values.sum(axis=0)).tolist()
         else:
             # A batch whose count is 0 (nothing but padding) has an undefined mean, which would poison sums.
             counted = counts > 0
@@ -341,6 +341,13 @@ class Meter:
                 totals = [total / weight if weight else math.nan for total in totals]
             means[name] = float(reducer.finish(totals))
         return means
+
+    def totals(self, name: str) -> list[float] | None:
+        """What a reducer's `finish` gets, so far; None where no batch had it."""
+        self.send()
+        self.receive()
+        found = self._totals.get(name)
+        return None if found is None else [*found]
 
     def state_dict(self) -> dict[str, Any]:
         """The running sums of an unfinished epoch, as plain numbers."""

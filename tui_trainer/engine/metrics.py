@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -163,16 +164,14 @@ class ConfusionMatrix(Reducer):
 
     @staticmethod
     def matrix(totals: Sequence[float]) -> list[list[int]]:
-        """Samples of true class (row) and predicted class (column)."""
+        """Samples by true class (row) and predicted class (column)."""
         classes = math.isqrt(len(totals))
-        return [[int(n) for n in totals[row * classes : (row + 1) * classes]] for row in range(classes)]
+        counts: list[list[int]] = np.asarray(totals).astype(np.int64).reshape(classes, classes).tolist()
+        return counts
 
     def finish(self, totals: Sequence[float]) -> float:
-        matrix = self.matrix(totals)
-        scores = []
-        for k, row in enumerate(matrix):
-            occurs = sum(row) + sum(other[k] for other in matrix)
-            if occurs:
-                # F1 = 2 TP / (2 TP + FP + FN)
-                scores.append(2 * row[k] / occurs)
-        return sum(scores) / len(scores) if scores else math.nan
+        counts = np.asarray(self.matrix(totals))
+        # F1 = 2 TP / (2 TP + FP + FN)
+        occurs = counts.sum(axis=0) + counts.sum(axis=1)
+        scores = 2.0 * counts.diagonal()[occurs > 0] / occurs[occurs > 0]
+        return float(scores.mean()) if len(scores) else math.nan

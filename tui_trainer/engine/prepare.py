@@ -20,6 +20,7 @@ from tui_trainer.engine.context import StepContext
 from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import Splits, build_loaders, has_batchnorm, raw_splits
 from tui_trainer.engine.device import Device, check_precision, choose_device
+from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.micro import MicroBatches, Wanted
 from tui_trainer.engine.monitor import Monitor, no_such_metric
@@ -27,7 +28,7 @@ from tui_trainer.engine.optim import build_optimizer
 from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.schedule import build_schedule
 from tui_trainer.engine.several import members_of
-from tui_trainer.engine.update import Forward, Updater
+from tui_trainer.engine.update import Updater
 from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.runs.directions import better_direction
 

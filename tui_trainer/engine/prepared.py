@@ -14,12 +14,13 @@ from torch.optim import Optimizer
 from tui_trainer.engine import checkpoint, rng, trainer_state
 from tui_trainer.engine.data import Splits
 from tui_trainer.engine.device import Device
+from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.monitor import Monitor
 from tui_trainer.engine.nonfinite import NonFinite, is_finite, learned_tensors
 from tui_trainer.engine.optim import adopt_options
 from tui_trainer.engine.schedule import Schedule
-from tui_trainer.engine.update import Forward, Updater
+from tui_trainer.engine.update import Updater
 
 
 @dataclass

@@ -14,14 +14,16 @@ from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import rng
 from tui_trainer.engine.alerts import Alert, no_alert
 from tui_trainer.engine.batch_looper import test_batch_looper
-from tui_trainer.engine.confusion import Confusion, CountedBatches, per_class
+from tui_trainer.engine.confusion import PAIRS, counting, per_class
 from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import build_loaders
 from tui_trainer.engine.device import check_precision
 from tui_trainer.engine.failure import during
+from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.meter import Meter
+from tui_trainer.engine.metrics import ConfusionMatrix
+from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.trained import Trained, load_trained
-from tui_trainer.engine.update import Forward
 from tui_trainer.errors import UsageError
 from tui_trainer.runs.layout import run_id
 from tui_trainer.runs.reader import RunReader
@@ -158,14 +160,16 @@ def _measure(trained: Trained, name: str, part: Any, alert: Alert, progress: Pro
             progress(name, done, loader.batches)
             return True
 
-        confusion = Confusion()
-        forward = Forward(confusion.watched(task), criterion, device, hparams.precision)
-        batches = CountedBatches(confusion, device=device, alert=alert)
+        forward = Forward(counting(task), criterion, device, hparams.precision)
+        batches = MicroBatches("auto", "evaluation", device=device, alert=alert)
+        meter = Meter(device)
         with during(f"evaluating the {name} set"):
             means = test_batch_looper(
-                loader.epoch(0), trained.model, forward, Meter(device), after_window, micro=batches
+                loader.epoch(0), trained.model, forward, meter, after_window, micro=batches
             )
-        counts = None if confusion.counts is None else confusion.counts.tolist()
+        means.pop(PAIRS, None)
+        pairs = meter.totals(PAIRS)
+        counts = None if pairs is None else ConfusionMatrix.matrix(pairs)
         return _Measured(means, counts, loader.samples)
 
 
