@@ -34,7 +34,7 @@ def format_of(path: Path) -> DataFormat:
     """The format of a file or folder. What can't be opened counts as `text`, whose reader says why.
 
     Raises:
-        FileError: a format that is known and not read here, such as gzip or a spreadsheet.
+        FileError: it must not be read, or its format is known and not read here, such as gzip or a spreadsheet.
     """
     # Not pathlib, which raises where a folder above must not be looked into.
     if os.path.isdir(path):
@@ -46,6 +46,8 @@ def format_of(path: Path) -> DataFormat:
     try:
         with open_plain(path) as file:
             head = file.read(16)
+    except PermissionError as error:
+        raise FileError("file unreadable", f"{path}: {error.strerror}", "check its permissions") from error
     except OSError:
         return "text"
     if head.startswith(b"\x93NUMPY"):
