@@ -24,10 +24,13 @@ _WHERE = {
     "Ratio": "tui_trainer.engine.metrics",
     "Last": "tui_trainer.engine.metrics",
     "R2": "tui_trainer.engine.metrics",
+    "ConfusionMatrix": "tui_trainer.engine.metrics",
+    "load_weights": "tui_trainer.engine.pretrained",
 }
 
 __all__ = [
     "R2",
+    "ConfusionMatrix",
     "Field",
     "Hparams",
     "Last",
@@ -40,6 +43,7 @@ __all__ = [
     "TrainerError",
     "__version__",
     "load_run",
+    "load_weights",
     "train",
 ]
 
@@ -48,7 +52,8 @@ if TYPE_CHECKING:
     from tui_trainer.engine.closing import Result
     from tui_trainer.engine.launch import train
     from tui_trainer.engine.load import load_run
-    from tui_trainer.engine.metrics import R2, Last, Mean, Ratio, Reducer, Sum
+    from tui_trainer.engine.metrics import R2, ConfusionMatrix, Last, Mean, Ratio, Reducer, Sum
+    from tui_trainer.engine.pretrained import load_weights
     from tui_trainer.errors import TrainerError
     from tui_trainer.tasks.base import Task
 

@@ -60,8 +60,9 @@ def test_every_option_and_command_in_the_readme_exists() -> None:
 
     specs = {name: spec for task in BUILT_IN for name, spec in load_task(task).hparams_class.specs().items()}
     known = {*SWITCHES, *VALUED, *hparam_switches(specs), *hparam_valued(specs), "help", "width", "HPARAM"}
-    # Options of `stop` and `presets save`, and of pip and uv.
-    known |= {"epoch_end", "task", "description", "torch_backend"}
+    # Options of `stop`, `data`, `presets save`, `tasks new` and `log`, and of pip, uv and tensorboard.
+    known |= {"epoch_end", "samples", "task", "description", "template", "to", "out", "follow"}
+    known |= {"torch_backend", "logdir"}
     used = {word.replace("-", "_") for word in re.findall(r"--([A-Za-z][A-Za-z_-]*)", README)}
     assert used <= known
     commands = set(re.findall(r"^\.?v?e?n?v?/?b?i?n?/?tui-train ([a-z]+)\b", README, flags=re.M))

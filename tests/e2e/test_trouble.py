@@ -58,7 +58,9 @@ def test_the_cause_of_a_failure_in_a_loader_process_is_named_and_kept(start: Any
     )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "error: training failed: ValueError in a loader process: bad sample 77" in err
+    assert re.search(
+        r"error: training failed: ValueError in step \d+, in a loader process: bad sample 77", err
+    )
     assert re.search(r"mine\.py:[0-9]+\)", err)
     log = only_run(folder) / "console.log"
     assert str(log.relative_to(folder)) in err
@@ -77,7 +79,7 @@ def test_a_bad_test_sample_costs_no_trained_epoch(start: Any, tui_train: Run, fo
     write_task(folder)
     resumed = tui_train("--no-ui", "--resume", "last")
     assert resumed.code == 0, resumed.err
-    assert "warning: task file has changed" in resumed.out
+    assert re.search(r"warning: mine.py has changed since run .* began \(1 line differs\)", resumed.err)
     assert tui_train("--no-ui", "mine.py", "--epochs", 2, "--run-dir", "whole", "--quiet").code == 0
     one, other = (
         torch.load(root / "checkpoints/model_2.pt", weights_only=True) for root in (run, folder / "whole")
@@ -210,3 +212,21 @@ def test_a_checkpoints_parameters_find_the_task_file_that_their_run_keeps(
     (folder / "mine.py").unlink()
     done = tui_train("--preset", "run/checkpoints/model_parameters_1.json", "--check")
     assert done.code == 0, done.err
+
+
+def test_the_record_of_a_failed_run_tells_what_went_in_and_what_to_do(tui_train: Run, folder: Path) -> None:
+    text = TASK.replace("TRAIN_BAD", "None").replace("TEST_BAD", "None")
+    (folder / "mine.py").write_text(
+        f"{text}\n    def compute_loss(self, model, batch, criterion):\n"
+        "        inputs, targets = batch\n        self.steps = getattr(self, 'steps', 0) + model.training\n"
+        "        outputs = model(inputs[:, : 4 - (self.steps == 2)])\n"
+        "        return criterion(outputs, targets), outputs, targets\n"
+    )
+    assert tui_train("--no-ui", "mine.py", "--num_workers", 0).code == 1
+    (alert,) = (event for event in events(only_run(folder)) if event.get("fatal"))
+    assert alert["message"].splitlines()[1] == "batch: [float32 [32, 4], int64 [32]]"
+    assert "takes 4 features and got 3" in alert["hint"]
+    shown = tui_train("show", "last").out
+    assert "failed: training failed: RuntimeError in step 2: mat1 and mat2" in shown.splitlines()[1]
+    assert "batch:" not in shown.splitlines()[1]
+    assert f"\nhint: {alert['hint']}\n" in shown

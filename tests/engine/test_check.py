@@ -41,7 +41,8 @@ def test_a_dry_run_fails_as_the_run_would() -> None:
         check(Wrong(), PointsHparams())
     error = explain(caught.value)
     assert "in the first batch" in error.message
-    assert "shapes in datasets() and model()" in error.hint
+    assert "batch: (float32 [16, 8], int64 [16])" in error.message
+    assert "takes 9 features and got 8" in error.hint
 
 
 def _raised(error: BaseException) -> BaseException:
@@ -54,9 +55,9 @@ def _raised(error: BaseException) -> BaseException:
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (4x8 and 9x3)"), "shapes"),
-        (IndexError("Target 10 is out of bounds."), "class index"),
-        (RuntimeError("expected scalar type Long but found Float"), "dtype"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (4x8 and 9x3)"), "size"),
+        (IndexError("Target 10 is out of bounds."), "a class must be smaller"),
+        (RuntimeError("expected scalar type Long but found Float"), "targets.long()"),
         (RuntimeError("Expected all tensors to be on the same device"), "inputs.device"),
         (MemoryError(), "batch_size"),
     ],

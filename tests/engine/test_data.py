@@ -220,3 +220,15 @@ def test_overfitting_keeps_to_the_same_batches_of_a_loader_of_ones_own() -> None
     assert len(trained) == 2
     assert trained == [batch[0].flatten().tolist() for batch in loaders.train.epoch(3)]
     assert trained == [batch[0].flatten().tolist() for batch in loaders.test.epoch(0)]
+
+
+def test_a_list_is_a_sequence_of_samples() -> None:
+    samples = [torch.full((2,), float(number)) for number in range(20)]
+    train_part, _, test = split(samples, seed=0)
+    assert len(train_part) + len(test) == 20
+
+
+def test_a_list_of_inputs_and_targets_is_refused_with_what_to_do() -> None:
+    with pytest.raises(TrainerError, match="a list of 2 tensors") as caught:
+        split(list(numbered()), seed=0)
+    assert "return a tuple" in caught.value.hint

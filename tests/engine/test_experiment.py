@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -375,6 +375,22 @@ def test_the_epochs_hook_sees_the_metrics_and_can_log(tmp_path: Path) -> None:
     assert result.metrics["own"] == 3.0
     plain = train(Points(), {"epochs": 2, "dropout": 0.2}, runs_dir=tmp_path)
     assert_same_weights(weights(result.run_dir, 2), weights(plain.run_dir, 2))
+
+
+def test_what_the_epochs_hook_measures_can_be_monitored(tmp_path: Path) -> None:
+    values = iter([3.0, 5.0, 4.0, 4.5])
+
+    class Hooked(Points):
+        directions: ClassVar = {"own": "max"}
+
+        def on_epoch_end(self, context: Any) -> None:
+            context.metrics["test/own"] = next(values)
+
+    hparams = {"epochs": 9, "monitor": "test/own", "early_stopping_patience": 2, "eval_every": 1}
+    result = train(Hooked(), hparams, runs_dir=tmp_path)
+    assert result.best == {"metric": "test/own", "value": 5.0, "epoch": 2}
+    assert result.epochs == 4
+    assert [event["improved"] for event in events(result.run_dir, "epoch_end")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("fault", ["raise", "metric", "image"])

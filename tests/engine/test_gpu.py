@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.engine.test_own_steps import Gan, OwnLoop
 from tests.helpers import (
     NoisyItems,
     Points,
@@ -25,7 +26,7 @@ from tests.helpers import (
 from tui_trainer import TrainerError, train
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.data import build_loaders, raw_splits
-from tui_trainer.engine.metrics import R2, Last, Ratio
+from tui_trainer.engine.metrics import R2, ConfusionMatrix, Last, Ratio
 from tui_trainer.tasks.base import Task
 
 pytestmark = [
@@ -180,7 +181,15 @@ def test_a_bad_loss_names_the_first_bad_tensor(tmp_path: Path) -> None:
         train(BadData(), {"device": "cuda", "epochs": 2}, runs_dir=tmp_path)
 
 
-def test_no_step_waits_for_the_device(tmp_path: Path) -> None:
+class Counted(OwnLoop):
+    """A step of its own, and a metric of many numbers."""
+
+    def metrics(self, outputs: Any, targets: Any) -> dict[str, Any]:
+        return {**super().metrics(outputs, targets), "f1": ConfusionMatrix(outputs, targets)}
+
+
+@pytest.mark.parametrize("kind", [Points, Counted])
+def test_no_step_waits_for_the_device(tmp_path: Path, kind: type[Points]) -> None:
     """The host asks for values when rows are due, not at every step."""
 
     def synchronisations(samples: int) -> int:
@@ -189,7 +198,7 @@ def test_no_step_waits_for_the_device(tmp_path: Path) -> None:
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                train(Points(samples), values, runs_dir=tmp_path)
+                train(kind(samples), values, runs_dir=tmp_path)
         finally:
             torch.cuda.set_sync_debug_mode("default")
         return sum("synchroniz" in str(warning.message) for warning in told)
@@ -214,3 +223,17 @@ def test_memory_that_runs_out_makes_the_passes_smaller(tmp_path: Path) -> None:
     whole = train(Points(), values, runs_dir=tmp_path)
     for name, tensor in weights(whole.run_dir, 1).items():
         torch.testing.assert_close(weights(result.run_dir, 1)[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_gan_goes_on_exactly(tmp_path: Path, precision: str) -> None:
+    class OnDevice(Gan):
+        def train_step(self, context: Any, batch: Any) -> dict[str, Any]:
+            with torch.device(context.device):
+                return super().train_step(context, batch)
+
+    values = {"device": "cuda", "deterministic": True, "epochs": 3, "precision": precision}
+    whole = train(OnDevice(), values, runs_dir=tmp_path)
+    part = train(OnDevice(), {**values, "epochs": 1}, runs_dir=tmp_path)
+    resume(OnDevice(), part.run_dir, values)
+    assert_same_weights(weights(part.run_dir, 3), weights(whole.run_dir, 3))

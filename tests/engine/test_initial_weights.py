@@ -108,10 +108,17 @@ def test_weights_that_do_not_fit_are_named_and_leave_no_run(
         start_from(f"{parent}@2", Points(), tmp_path / "other", {**BASE, "latent_dim": 5})
     assert refused.value.exit_code == Exit.FILE
     assert list((tmp_path / "other").iterdir()) == []
-    file = tmp_path / "everything.pt"
-    torch.save({"model": weights(parent, 2), "epoch": 3}, file)
-    with pytest.raises(FileError, match="model, epoch"):
+    file = tmp_path / "nothing.pt"
+    torch.save({"optimizer": [1.0], "epoch": 3}, file)
+    with pytest.raises(FileError, match="without tensors by name"):
         start_from(file, Points(), tmp_path / "other", BASE)
+
+
+def test_weights_that_a_script_saved_beside_other_things_are_found(parent: Path, tmp_path: Path) -> None:
+    file = tmp_path / "everything.pt"
+    torch.save({"model": weights(parent, 2), "epoch": 3, "optimizer": {"state": {}}}, file)
+    result = start_from(file, Points(), tmp_path / "other", STILL)
+    assert_same_weights(weights(result.run_dir, 1), weights(parent, 2))
 
 
 def test_a_damaged_checkpoint_of_a_run_is_refused_by_its_checksum(parent: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import r2_score
+from sklearn.metrics import f1_score, r2_score
 
 from tui_trainer.engine.meter import Meter
-from tui_trainer.engine.metrics import R2, Last, Mean, Ratio, Reducer, Sum
+from tui_trainer.engine.metrics import R2, ConfusionMatrix, Last, Mean, Ratio, Reducer, Sum
 from tui_trainer.errors import TrainerError
 
 CPU = torch.device("cpu")
@@ -246,3 +246,51 @@ def test_a_reducer_of_ones_own_can_merge_batches() -> None:
     for value in data:
         meter.add({"largest": Largest(torch.tensor(value))}, 1)
     assert meter.means()["largest"] == 3.0
+
+
+def test_a_confusion_matrix_is_that_of_all_batches() -> None:
+    generator = torch.Generator().manual_seed(1)
+    outputs = torch.randn(1000, 7, generator=generator)
+    targets = torch.randint(0, 6, (1000,), generator=generator)
+    targets[::10] = -100
+    meter = Meter(CPU, capacity=3)
+    for part in torch.arange(1000).split(64):
+        loss = torch.tensor(1.0)
+        matrix = ConfusionMatrix(outputs[part], targets[part])
+        meter.add({"loss": loss, "f1": matrix, "last": Last(loss)}, len(part))
+    counted = targets >= 0
+    expected = f1_score(targets[counted], outputs[counted].argmax(1), average="macro", zero_division=0)
+    assert meter.means() == {"loss": 1.0, "f1": pytest.approx(expected), "last": 1.0}
+
+    again = Meter(CPU)
+    again.load_state_dict(meter.state_dict())
+    again.add({"f1": ConfusionMatrix(outputs[:64], targets[:64])}, 64)
+    twice = torch.cat([torch.arange(1000), torch.arange(64)])
+    twice = twice[targets[twice] >= 0]
+    expected = f1_score(targets[twice], outputs[twice].argmax(1), average="macro", zero_division=0)
+    assert again.means()["f1"] == pytest.approx(expected)
+
+
+def test_metrics_may_change_their_size_between_epochs() -> None:
+    meter = Meter(CPU)
+    outputs, targets = torch.eye(4), torch.arange(4)
+    for values in (
+        {"loss": torch.tensor(1.0), "a": Last(torch.tensor(5.0))},
+        {"f1": ConfusionMatrix(outputs, targets), "loss": torch.tensor(2.0)},
+        {"f1": ConfusionMatrix(outputs[:, :3], targets.clamp(max=2)), "a": Last(torch.tensor(7.0))},
+    ):
+        meter.reset()
+        meter.add(values, 4)
+        meter.add(values, 4)
+        means = meter.means()
+        assert means.get("loss") == (float(values["loss"]) if "loss" in values else None)
+        assert means.get("a") == (float(values["a"].values[0]) if "a" in values else None)
+        if "f1" in values:
+            assert 0.7 < means["f1"] <= 1.0
+
+
+def test_a_matrix_without_logits_needs_the_number_of_classes() -> None:
+    classes = torch.tensor([0, 1, 1])
+    assert ConfusionMatrix(classes, torch.tensor([0, 1, 0]), classes=2).values[0].tolist() == [1, 1, 0, 1]
+    with pytest.raises(ValueError, match="number of classes"):
+        ConfusionMatrix(classes, classes)

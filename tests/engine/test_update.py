@@ -286,7 +286,7 @@ def test_label_smoothing_reaches_the_loss_and_auto_chooses_by_the_targets() -> N
 
 
 def test_outputs_and_targets_that_would_broadcast_are_refused() -> None:
-    with pytest.raises(TrainerError, match=r"\(8, 1\)") as caught:
+    with pytest.raises(TrainerError, match=r"\[8, 1\]") as caught:
         build_criterion(Points(), PointsHparams())(torch.ones(8, 1), torch.ones(8))
     assert "squeeze" in caught.value.hint
 

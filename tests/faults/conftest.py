@@ -11,7 +11,6 @@ import torch
 
 from tests.faults.counting import Tried
 from tests.faults.driving import TASK, Bench
-from tests.faults.lives import Lives
 from tui_trainer.cli.main import main
 
 _TRIED = pytest.StashKey[Tried]()
@@ -20,14 +19,6 @@ _TRIED = pytest.StashKey[Tried]()
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
-    """Forks a process for each life."""
-    server = Lives(tmp_path_factory.mktemp("lives"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -238,7 +238,7 @@ def _watched(order: dict[str, Any], told: Path) -> ExitStack:
     # Checkpoints are written in a thread of their own; loader processes are none of this life.
     counting, life = threading.Lock(), os.getpid()
     reached = dict.fromkeys(("call", "save", "rotate", "train", "test"), 0)
-    forward, save = Forward.__call__, Saver.save
+    forward, own_step, save = Forward.__call__, Forward.own_step, Saver.save
     tell_file, trace_file = (
         os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in (told, order["trace"])
     )
@@ -263,11 +263,18 @@ def _watched(order: dict[str, Any], told: Path) -> ExitStack:
         rotating = saving and operation.kind == "unlink"
         reach("call", *["save"] * saving, *["rotate"] * rotating)
 
-    def forwarded(self: Any, model: Any, batch: Any) -> Any:
-        if model.training and reached["train"] == 0 and run_dir is not None:
+    def begin(training: bool) -> None:
+        if training and reached["train"] == 0 and run_dir is not None:
             tell(strays=strays(run_dir))
-        reach("train" if model.training else "test")
+        reach("train" if training else "test")
+
+    def forwarded(self: Any, model: Any, batch: Any) -> Any:
+        begin(model.training)
         return forward(self, model, batch)
+
+    def stepped(self: Any, context: Any, batch: Any) -> Any:
+        begin(training=True)
+        return own_step(self, context, batch)
 
     def save_and_wait(self: Saver, *args: Any, **options: Any) -> None:
         save(self, *args, **options)
@@ -275,6 +282,7 @@ def _watched(order: dict[str, Any], told: Path) -> ExitStack:
 
     watching = ExitStack()
     watching.enter_context(patch.object(Forward, "__call__", forwarded))
+    watching.enter_context(patch.object(Forward, "own_step", stepped))
     if order["settled"]:
         watching.enter_context(patch.object(Saver, "save", save_and_wait))
     watching.enter_context(traced(operated))

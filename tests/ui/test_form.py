@@ -160,6 +160,7 @@ def test_a_task_file_that_is_edited_is_read_again() -> None:
     [
         ("import os; os.abort()", "the task's code ended its process"),
         ("import os; os._exit(3)", "the task's code ended its process"),
+        ("import ctypes; ctypes.string_at(0)", "the task's code ended its process"),
         ("def", "task file does not parse"),
         ("1 / 0", "task can't be imported"),
     ],
@@ -174,6 +175,39 @@ def test_a_broken_task_file_is_an_error_and_the_next_question_is_answered(code: 
     error, meaning = with_helper(work)
     assert error.title == title
     assert meaning.task == "digits"
+
+
+def test_a_task_file_that_makes_a_noise_reads_keys_and_starts_threads_is_answered_for() -> None:
+    Path("net.py").write_text(
+        "import os, sys, threading, time\n"
+        "for fd in (1, 2):\n    os.write(fd, b'x' * (1 << 20))\n"
+        "print('\\x1b[2J' + 'loud ' * 200_000)\n"
+        "print(sys.stdin.read(), os.read(0, 9))\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        f"os.system('cat')\n{TASK}"
+    )
+
+    async def work(helper: Helper) -> tuple[Meaning, Meaning]:
+        return await helper.ask(["net.py"]), await asyncio.wait_for(helper.ask(["digits"], fresh=True), 30)
+
+    own, other = with_helper(work)
+    assert "width" in own.fields
+    assert other.task == "digits"
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "import os; os._exit(3)", "import sys; sys.exit('no')", None])
+def test_a_task_file_that_can_not_be_loaded_is_watched_until_it_is_mended(code: str | None) -> None:
+    async def work(helper: Helper) -> Meaning:
+        if code is not None:
+            Path("net.py").write_text(code)
+        with pytest.raises(TrainerError):
+            await helper.ask(["net.py"], fresh=True)
+        assert not helper.outdated
+        Path("net.py").write_text(TASK)
+        assert helper.outdated
+        return await helper.ask(["net.py"], fresh=True)
+
+    assert "width" in with_helper(work).fields
 
 
 def test_a_task_file_that_hangs_is_given_up_and_its_process_ends() -> None:

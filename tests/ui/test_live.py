@@ -655,6 +655,49 @@ def test_a_log_that_is_not_seen_may_begin_anew(tmp_path: Path) -> None:
     drive(recorder.layout.root, test)
 
 
+def test_images_and_texts_that_were_logged_are_shown_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    recorder = a_run(tmp_path).train(5)
+    root = recorder.layout.root
+    (root / "media").mkdir()
+    Image.new("L", (30, 20), 200).save(root / "media" / "grey_1.png")
+    (root / "media" / "broken.png").write_bytes(b"no image")
+    Image.new("L", (30, 20), 200).save(tmp_path / "secret.png")
+
+    async def test(pilot: Pilot[Any], app: TrainerApp, clock: list[float]) -> None:
+        await pilot.press("i")
+        assert isinstance(app.screen, LiveScreen)
+        assert "logged nothing" in app.screen.why_not("i")
+        for image in ("../secret.png", "media/broken.png", "media/grey_1.png"):
+            recorder.event("log", name="shown", image=image, epoch=1, step=45)
+        recorder.event("log", name="poem", text="\n".join(f"line {k}" for k in range(99)), epoch=2, step=90)
+        await draw(pilot, app)
+        await pilot.press("i")
+        await until(pilot, lambda: "poem · epoch 2 · step 90 · 4 of 4" in screen_text(app), "the newest")
+        await until(pilot, lambda: "line 3" in screen_text(app), "its text")
+        await pilot.press("end")
+        await until(pilot, lambda: "line 98" in screen_text(app), "the end of the text")
+        await pilot.press("right", "left")
+        await until(pilot, lambda: "▓▓▓▓" in screen_text(app) or "▀▀▀▀" in screen_text(app), "the image")
+        assert "shown · epoch 1 · step 45 · 3 of 4" in screen_text(app)
+        await pilot.press("left")
+        await until(pilot, lambda: "✗ media/broken.png: " in screen_text(app), "why there is no image")
+        await pilot.press("left")
+        await until(pilot, lambda: "is not in the run's directory" in screen_text(app), "a refusal")
+        await pilot.press("left")
+        recorder.event("log", name="new", text="just now")
+        app.update()
+        await pilot.press("right", "right", "right", "right")
+        await until(pilot, lambda: "just now" in screen_text(app), "what has come meanwhile")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen), "Live again")
+
+    drive(root, test)
+
+
 class Trains(Training):
     """A run that seems to train in this process."""
 

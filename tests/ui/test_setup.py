@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from tests.ui.driving import check_snapshot, screen_lines, screen_text, until
 from tui_trainer.cli.main import main
 from tui_trainer.cli.train import plan
+from tui_trainer.errors import TrainerError
 from tui_trainer.ui.app import TrainerApp
 from tui_trainer.ui.form.estimate import Estimate, Estimator
 from tui_trainer.ui.form.model import Form
@@ -326,6 +327,25 @@ def test_a_task_file_that_can_not_be_loaded_is_told_and_the_app_goes_on(
     drive(work, "net.py")
 
 
+def test_a_task_file_that_breaks_and_is_mended_keeps_what_was_typed_and_is_estimated_anew(
+    estimates: list[list[str]],
+) -> None:
+    Path("net.py").write_text(TASK)
+
+    async def work(driver: Driver) -> None:
+        await driver.go_to("width")
+        await driver.type("16")
+        await driver.sees("1,800 steps")
+        Path("net.py").write_text("import numpie\n")
+        await driver.sees("numpie")
+        Path("net.py").write_text(TASK.replace("A net of one's own.", "Mended."))
+        await driver.sees("Mended.")
+        assert driver.form.words == ["net.py", "--width", "16"]
+        await driver.until(lambda: estimates[-2:] == 2 * [driver.form.words], "an estimate")
+
+    drive(work, "net.py")
+
+
 def test_a_task_file_that_prints_leaves_the_screen_alone() -> None:
     Path("net.py").write_text(f"import os\nos.write(1, b'LOUD')\nprint('LOUD')\n{TASK}")
 
@@ -528,5 +548,33 @@ def test_clicks_fold_groups_and_choose() -> None:
         await driver.pilot.click(view, offset=(30, 5))
         await driver.pilot.click(view, offset=(30, 5))
         await driver.sees("enter take")
+
+    drive(work)
+
+
+def test_i_reports_on_the_data_of_the_form_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    async def output_of(words: list[str], timeout: float) -> str:
+        asked.append(words)
+        raise TrainerError("no data set", "it is not here", "--dataset_path names it")
+
+    monkeypatch.setattr("tui_trainer.ui.form.answers.output_of", output_of)
+
+    async def work(driver: Driver) -> None:
+        await driver.go_to("val_size")
+        await driver.type("0.1")
+        await driver.settled()
+        await driver.press("escape", "i")
+        await driver.sees("hint: --dataset_path names it")
+        assert "Data of digits" in driver.text
+        assert asked == [["data", "--json", "--", "--preset", "digits", "--val_size", "0.1"]]
+        await driver.press("escape")
+        await driver.until(lambda: driver.app.screen is driver.page, "Setup again")
+        await driver.press("ctrl+l")
+        await driver.loaded()
+        await driver.settled()
+        await driver.press("i")
+        await driver.until(lambda: len(asked) == 2, "a report on the data as they are now")
 
     drive(work)

@@ -15,7 +15,7 @@ LIGHT_CODE = """
 import importlib, pkgutil, sys
 import tui_trainer
 names = ["tui_trainer.errors", "tui_trainer.files", "tui_trainer.engine.launch", "tui_trainer.engine.failure"]
-for package in ("config", "runs", "cli", "tasks"):
+for package in ("config", "runs", "loggers", "cli", "tasks"):
     module = importlib.import_module(f"tui_trainer.{package}")
     names += [f"{module.__name__}.{found.name}" for found in pkgutil.iter_modules(module.__path__)]
 for name in names:

@@ -104,7 +104,7 @@ def test_what_can_not_be_loaded_is_an_error_and_the_next_request_is_answered(tmp
     (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     replies = answers(tmp_path, ["broken.py"], ["leaves.py"], ["nothing"], ["--lr", "3"], ["digits"])
     titles = [reply["error"]["title"] for reply in replies[:-1]]
-    assert titles == ["task file does not parse", "the task's code fails", "unknown task", "no task"]
+    assert titles == ["task file does not parse", "task can't be imported", "unknown task", "no task"]
     assert replies[0]["error"]["message"].startswith(str(tmp_path / "broken.py:1"))
     assert replies[-1]["task"] == "digits"
 

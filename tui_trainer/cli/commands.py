@@ -12,8 +12,13 @@ COMMANDS = {
     "save": "save a checkpoint of a live run",
     "set": "change the learning rate of a live run",
     "checkpoints": "list, verify, pin and delete checkpoints",
+    "evaluate": "metrics of a checkpoint, per class too",
+    "predict": "what a checkpoint makes of new data",
+    "export": "write a checkpoint for other tools",
+    "log": "feed a run to TensorBoard, W&B, MLflow or CSV",
     "presets": "list, show, check and save presets",
-    "tasks": "list and show tasks, make data for them",
+    "tasks": "list and show tasks, write a task file",
+    "data": "report on a data set before training: balance, gaps, samples, problems",
     "doctor": "what is wrong with this machine, and how to fix it",
 }
 

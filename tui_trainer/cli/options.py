@@ -12,6 +12,7 @@ from tui_trainer.cli.commands import COMMANDS
 from tui_trainer.config.fields import GROUPS, FieldSpec, flag_text
 from tui_trainer.config.problems import suggestion
 from tui_trainer.errors import UsageError
+from tui_trainer.loggers import LOGGERS
 from tui_trainer.ui.options import THEMES
 
 VALUED = {
@@ -38,6 +39,10 @@ VALUED = {
         "(default: $SLURM_JOB_END_TIME)",
     ),
     "on_end": ("CMD", "run this shell command when the run has ended; TUI_TRAIN_STATUS tells it how"),
+    "log_to": (
+        "LOGGER,…",
+        f"feed these while it trains, in processes of their own: {', '.join(LOGGERS)} (see tui-train log)",
+    ),
     "theme": (
         "|".join(THEMES),
         "the app's colours; by default the ones chosen last, or what the terminal's background asks for",

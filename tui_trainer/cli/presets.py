@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tui_trainer.cli.choice import task_of_preset
-from tui_trainer.cli.options import hparam_switches, hparam_valued
-from tui_trainer.cli.words import Words, refuse_unknown, sort_words
-from tui_trainer.config.fields import printable
+from tui_trainer.cli.hparam_flags import part
+from tui_trainer.cli.words import Words
+from tui_trainer.config.fields import FieldSpec, printable
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import (
     Listed,
@@ -75,27 +75,16 @@ def take_hparams(argv: Sequence[str]) -> tuple[list[str], dict[str, str | bool]]
     if "save" not in argv:
         return list(argv), {}
     own = ({"overwrite", "project"}, {"task", "description", "from"})
-    words = sort_words(argv, own[0], {*own[1], *hparam_valued(Hparams.specs())})
+    return part(argv, *own, _named_specs, "tui-train presets save --help")
+
+
+def _named_specs(words: Words) -> dict[str, FieldSpec]:
     task, source = words.get("task"), words.get("from")
     if isinstance(task, str):
-        specs = load_task(task).hparams_class.specs()
-    elif isinstance(source, str):
-        specs = task_of_preset(read_preset(find_preset(source))).hparams_class.specs()
-    else:
-        specs = Hparams.specs()
-    switches = {*own[0], *hparam_switches(specs)}
-    words = sort_words(argv, switches, {*own[1], *hparam_valued(specs)})
-    refuse_unknown(words, {*switches, *own[1], *hparam_valued(specs)}, "tui-train presets save --help")
-    flags: dict[str, str | bool] = {}
-    for name, value in words.flags:
-        if name in specs and name != "task":
-            flags[name] = value
-        elif name.removeprefix("no_") in specs:
-            flags[name.removeprefix("no_")] = False
-    rest = Words(
-        [flag for flag in words.flags if flag[0] in own[0] | own[1]], words.positionals, help=words.help
-    )
-    return rest.for_argparse(()), flags
+        return load_task(task).hparams_class.specs()
+    if isinstance(source, str):
+        return task_of_preset(read_preset(find_preset(source))).hparams_class.specs()
+    return Hparams.specs()
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tui_trainer.cli.words import Words
 from tui_trainer.config.changes import asks_for_more, changes
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset
+from tui_trainer.engine.identity import source_change
 from tui_trainer.engine.initial import InitialWeights
 from tui_trainer.engine.resuming import ResumePoint
 from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.files import sha256_file
-from tui_trainer.runs.checkpoints import newest_good, read_index, verify
+from tui_trainer.runs.checkpoints import entry_of, newest_good, read_index, verify
 from tui_trainer.runs.claim import refuse_live, refuse_strange
 from tui_trainer.runs.index import checkpoint_of_file, find_checkpoint, find_run
 from tui_trainer.runs.json_values import read_object
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader, is_run
 from tui_trainer.runs.state import Parent, parent_of
+
+if TYPE_CHECKING:
+    from tui_trainer.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,13 @@ class Origin:
     def task_source(self) -> Path | None:
         """Where the run keeps the source of a task file."""
         return self.layout.task_source if self.layout is not None else None
+
+    def source_warnings(self, task: Task) -> list[str]:
+        """What is different about the source of the task that goes on; nothing for weights only."""
+        if self.kind == "init":
+            return []
+        change = source_change(task, RunReader(self.run.root).run(), self.run.root)
+        return [change] if change is not None else []
 
     @property
     def run(self) -> RunLayout:
@@ -233,7 +244,7 @@ def initial_weights(origin: Origin) -> InitialWeights:
             return InitialWeights(origin.file, sha256_file(origin.file))
         except OSError as error:
             raise FileError("weights can't be read", f"{origin.file}: {error.strerror or error}") from error
-    entry = _entry(origin.layout, origin.tag)
+    entry = entry_of(origin.layout, origin.tag)
     _refuse_bad(origin.layout, verify(origin.layout, origin.tag, only=origin.file))
     facts = entry["files"][f"{origin.layout.checkpoints.name}/{origin.file.name}"]
     return InitialWeights(origin.file, facts["sha256"], origin.layout, entry)
@@ -255,14 +266,7 @@ def fork_point(layout: RunLayout, tag: str) -> ResumePoint:
         FileError: a file of it is missing, or not as it was saved.
     """
     _refuse_bad(layout, verify(layout, tag))
-    return ResumePoint(layout, _entry(layout, tag), forks=True, hparams=_trained_with(layout, tag))
-
-
-def _entry(layout: RunLayout, tag: str) -> dict[str, Any]:
-    entry = next((entry for entry in read_index(layout) if entry["tag"] == tag), None)
-    if entry is None:
-        raise FileError("no such checkpoint", f"{layout.root.name} has no checkpoint {tag} any more")
-    return entry
+    return ResumePoint(layout, entry_of(layout, tag), forks=True, hparams=_trained_with(layout, tag))
 
 
 def check_changes(base: Mapping[str, Any], hparams: Hparams, doing: str = "resume") -> None:
@@ -292,12 +296,12 @@ def nothing_to_do(origin: Origin, hparams: Hparams) -> str | None:
     """Why there is nothing left to train; None where there is."""
     layout, tag = origin.run, origin.tag
     root = layout.root
-    done = _entry(layout, tag)["epoch"] if tag else 0
+    done = entry_of(layout, tag)["epoch"] if tag else 0
     more = f"nothing to do (--epochs {2 * max(hparams.epochs, done)} would go on)"
     if not tag:
         done_with = _is_done(layout, origin.hparams, hparams)
         return f"{root} is finished: {more}" if done_with else _is_beyond(layout, hparams)
-    entry, most = _entry(layout, tag), hparams.max_steps
+    entry, most = entry_of(layout, tag), hparams.max_steps
     if entry["epoch"] >= hparams.epochs:
         return f"{root}@{tag} has all {hparams.epochs} epochs behind it: {more}"
     if most is not None and entry["step"] >= most:

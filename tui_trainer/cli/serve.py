@@ -108,6 +108,7 @@ class Interpreter:
                     Problem(change.name, f"can't change on {origin.kind}: {change}") for change in refused
                 ]
                 warnings += [change.sentence for change in changed if change not in refused]
+                warnings += origin.source_warnings(task)
         except HparamsError as error:
             problems = error.problems
         known = sorted({*SWITCHES, *VALUED, *hparam_switches(specs), *hparam_valued(specs)})

@@ -69,6 +69,8 @@ def _show(args: argparse.Namespace) -> int:
     show(f"\n{_hparam_table(reader.hparams(), args.all)}")
     for alert in state.alerts[-5:]:
         show(f"\n{one_line(f'{alert.level}: {alert.title}')}: {alert.message}")
+        if alert.hint:
+            show(f"hint: {alert.hint}")
     show(f"\nrun     {near_path(root)}")
     if state.parent is not None:
         show(f"parent  {one_line(_parent(state.parent))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -22,21 +23,8 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), spare: Seq
         right: columns to align to the right.
         spare: columns to leave out, in this order, while the table is wider than the terminal it goes to.
     """
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    for column in spare if sys.stdout.isatty() else ():
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        if sum(widths) + 2 * sum(1 for w in widths if w) <= shutil.get_terminal_size().columns:
-            break
-        rows = [[*row[:column], "", *row[column + 1 :]] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cell for cell, width in zip(cells, widths, strict=True) if width).rstrip())
-    return "\n".join(lines)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    return "\n".join(words.in_columns(rows, right, spare, width))
 
 
 def show(text: str) -> None:

@@ -1,9 +1,10 @@
-"""`tui-train tasks`: list and show tasks, make data for those that can."""
+"""`tui-train tasks`: list and show tasks, write a task file, make data for those that can."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +13,18 @@ from typing import Any
 
 from tui_trainer.cli import serve
 from tui_trainer.cli.options import default_text, value_facts
+from tui_trainer.cli.streams import say
 from tui_trainer.cli.tables import aligned
 from tui_trainer.config.fields import GROUPS, FieldSpec
 from tui_trainer.config.schema import json_schema
 from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.tasks.new import TEMPLATES, write_task_file
 from tui_trainer.tasks.registry import known_tasks, load_task
 
 
 def add_parser(subparsers: Any) -> None:
     """Add `tasks` and its actions to the command line."""
-    parser = subparsers.add_parser("tasks", help="list and show tasks, make data for them")
+    parser = subparsers.add_parser("tasks", help="list and show tasks, write a task file")
     parser.set_defaults(run=_list, json=False)
     actions = parser.add_subparsers(metavar="ACTION")
 
@@ -36,6 +39,14 @@ def add_parser(subparsers: Any) -> None:
     show.add_argument("task", metavar="TASK", help="a name, my_task.py or module:Class")
     show.add_argument(
         "--json", action="store_true", help="one JSON object, with the JSON Schema of its hparams"
+    )
+    new = action("new", _new, "write a task file of your own to begin with")
+    new.add_argument("file", metavar="FILE", type=Path, help="the file to write, such as my_task.py")
+    new.add_argument(
+        "--template",
+        choices=TEMPLATES,
+        default=TEMPLATES[0],
+        help="what to begin with (default: %(default)s)",
     )
     make = action("make-data", _make_data, "write an example data set")
     make.add_argument("task", metavar="TASK", help="seq2seq")
@@ -90,6 +101,14 @@ def _hparam_lines(specs: Sequence[FieldSpec]) -> Iterator[str]:
         head = f"  {spec.name:<{name_width}}  {defaults[spec.name]:<{default_width}}  "
         indent = " " * (name_width + default_width + 6)
         yield from textwrap.wrap(head + about, width, subsequent_indent=indent, drop_whitespace=True)
+
+
+def _new(args: argparse.Namespace) -> int:
+    write_task_file(args.file, args.template)
+    print(args.file)
+    train = f"tui-train {shlex.quote(str(args.file))}"
+    say(f"it trains as it is:\n  {train}            in the app\n  {train} --no-ui    right here")
+    return Exit.OK
 
 
 def _make_data(args: argparse.Namespace) -> int:

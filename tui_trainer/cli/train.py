@@ -31,6 +31,7 @@ from tui_trainer.config.presets import Preset, find_preset, read_preset
 from tui_trainer.config.resolve import resolve
 from tui_trainer.engine.deadline import end_time
 from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.loggers import named
 from tui_trainer.runs.claim import refuse_taken
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
 from tui_trainer.tasks.base import Task
@@ -102,6 +103,7 @@ class Plan:
         weights: what the model of a new run starts from.
         nothing_to_do: why there is nothing to train; None where there is.
         end: unix seconds by which it must have saved and left.
+        log_to: loggers that follow the run.
     """
 
     task: Task
@@ -115,6 +117,7 @@ class Plan:
     weights: InitialWeights | None = None
     nothing_to_do: str | None = None
     end: float | None = None
+    log_to: Sequence[str] = ()
 
     def run(self, *, watch: Watch | None = None, stop: StopRequest | None = None) -> Result:
         """Train in the calling thread.
@@ -142,6 +145,7 @@ class Plan:
             stop=stop,
             watch=watch,
             on_end=self.options.get("on_end"),
+            log_to=self.log_to,
             end=self.end,
             owns_process=True,
         )
@@ -175,7 +179,8 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
         refuse_search(options, flags)
     hparams, origin = resolved.hparams, order.origin
     end = None if options["check"] else end_time(options["end_time"], os.environ)
-    planned = Plan(task, hparams, order, options, command, tuple(resolved.warnings), end=end)
+    log_to = named(options["log_to"]) if options["log_to"] is not None else ()
+    planned = Plan(task, hparams, order, options, command, tuple(resolved.warnings), end=end, log_to=log_to)
     if order.run_dir is not None and (origin is None or origin.kind != "resume") and not options["check"]:
         refuse_taken(RunLayout(order.run_dir))
     if origin is None:
@@ -194,9 +199,10 @@ def plan(argv: Sequence[str], typed: Sequence[str] | None = None) -> Plan:
     point = fork_point(origin.run, origin.tag) if origin.kind == "fork" else resume_point(origin.run)
     check_changes(point.hparams, hparams, origin.kind)
     changed = point.changes(hparams)
+    warned = [change.sentence for change in changed if change.kind == "warned"]
     return replace(
         planned,
-        warnings=(*planned.warnings, *(change.sentence for change in changed if change.kind == "warned")),
+        warnings=(*planned.warnings, *warned, *origin.source_warnings(task)),
         notes=tuple(change.sentence for change in changed if change.kind == "safe"),
         resume=replace(point, typed=resolved.typed),
     )
@@ -250,7 +256,7 @@ def _train_here(argv: Sequence[str]) -> int:
         why = why_unusable(os.environ, sys.stdin, sys.stderr)
         say(f"no usable terminal ({why}): training here, as with --no-ui")
     if options["find_batch_size"]:
-        with _explaining():
+        with explaining():
             hparams, _ = search(planned.task, planned.hparams, quiet=options["quiet"])
         planned = replace(planned, hparams=hparams)
     result = planned.run(
@@ -354,7 +360,7 @@ def _order(argv: Sequence[str], needs_task: bool = True) -> Order:
 
 
 @contextmanager
-def _explaining() -> Iterator[None]:
+def explaining() -> Iterator[None]:
     """Turn whatever is raised into an error that a person can act on."""
     try:
         yield
@@ -367,7 +373,7 @@ def _explaining() -> Iterator[None]:
 
 def _check(planned: Plan) -> int:
     options, hparams, found = planned.options, planned.hparams, None
-    with _explaining():
+    with explaining():
         from tui_trainer.engine.check import check
 
         if options["find_batch_size"]:

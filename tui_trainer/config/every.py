@@ -44,3 +44,14 @@ class Every:
     def due_step(self, step: int) -> bool:
         """Whether optimizer step `step` (from 1) is an occurrence."""
         return self.unit == "steps" and self.amount > 0 and step % self.amount == 0
+
+    def due_inside(self, step: int, seconds: float) -> bool:
+        """Whether there is an occurrence after step `step`, which may lie inside an epoch.
+
+        Args:
+            step: optimizer steps done.
+            seconds: since the last occurrence.
+        """
+        if self.unit == "minutes":
+            return self.amount > 0 and seconds >= 60.0 * self.amount
+        return self.due_step(step)

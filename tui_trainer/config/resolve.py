@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tui_trainer.config.fields import FieldSpec, flag_text, printable
+from tui_trainer.config.fields import FieldSpec, flag_text, printable, show_value
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.names import OPTIMIZER_OPTIONS, OPTION_NAMES
 from tui_trainer.config.preset_file import NOT_HPARAMS, Preset
@@ -76,7 +76,7 @@ def resolve(
     values["task"] = task_name
     hparams, problems = validate(task_hparams_class, values, [problem.key for problem in refused])
     if hparams is None or (preset and preset.defects):
-        raise _error(task_name, preset, flags, layers[Source.RESUMED], [*problems, *refused])
+        raise _error(task_name, preset, flags, layers[Source.RESUMED], [*problems, *refused], specs)
     return Resolved(hparams, warnings, frozenset(typed))
 
 
@@ -156,6 +156,7 @@ def _error(
     flags: Mapping[str, Any],
     resumed: Mapping[str, Any],
     problems: list[Problem],
+    specs: Mapping[str, FieldSpec],
 ) -> HparamsError:
     """Problems of the resumed run, then those of the file by line, then those of flags as they were typed."""
     others = [problem for problem in problems if problem.key not in flags]
@@ -164,7 +165,9 @@ def _error(
     placed += [(defect.line, defect.problem) for defect in (preset.defects if preset else ())]
     order = {key: number for number, key in enumerate(preset.lines if preset else ())}
     placed.sort(key=lambda item: (item[0], order.get(item[1].key, -1)))
-    shown = [(problem, _of_no_file(problem, resumed)) for problem in others if problem not in in_preset]
+    shown = [
+        (problem, _of_no_file(problem, resumed, specs)) for problem in others if problem not in in_preset
+    ]
     shown += [(problem, f"{preset.file}:{line}: {problem}") for line, problem in placed if preset]
     shown += [(problem, f"--{problem}") for key in flags for problem in problems if problem.key == key]
     lines = {id(problem): line for problem, line in shown}
@@ -178,5 +181,12 @@ def _error(
     return HparamsError(title, [problem for problem, _ in shown], lambda problem: lines[id(problem)], hint)
 
 
-def _of_no_file(problem: Problem, resumed: Mapping[str, Any]) -> str:
-    return f"resumed run: {problem}" if problem.key in resumed else str(problem)
+def _of_no_file(problem: Problem, resumed: Mapping[str, Any], specs: Mapping[str, FieldSpec]) -> str:
+    if problem.key in resumed:
+        return f"resumed run: {problem}"
+    spec = specs.get(problem.key)
+    # Nobody gave it, so it can only be mended where it is declared.
+    default = (
+        spec is not None and not spec.required and problem.text.endswith(f"got {show_value(spec.default)}")
+    )
+    return f"{problem}, its own default" if default else str(problem)

@@ -139,7 +139,8 @@ def arrow_images(data: ArrowData, label: str | None) -> list[tuple[ArrowImages, 
     return found
 
 
-def _image_column(data: ArrowData) -> str:
+def image_columns(data: ArrowData) -> list[str]:
+    """Names of the columns of encoded images."""
     import pyarrow.types as is_a
 
     def holds_images(field: Any) -> bool:
@@ -151,12 +152,16 @@ def _image_column(data: ArrowData) -> str:
             return "bytes" in {kind.field(i).name for i in range(kind.num_fields)}
         return bool(is_a.is_binary(kind) or is_a.is_large_binary(kind))
 
-    found = [field.name for field in data.schema if holds_images(field)]
+    return [str(field.name) for field in data.schema if holds_images(field)]
+
+
+def _image_column(data: ArrowData) -> str:
+    found = image_columns(data)
     if len(found) != 1:
         have = f"columns of images: {', '.join(found)}" if found else "no column of encoded images"
         message = f"{data.path} holds {have}; its columns are {', '.join(data.schema.names)}"
         raise FileError("no column of images", message, "keep one column of images (bytes of PNG, JPEG, …)")
-    return str(found[0])
+    return found[0]
 
 
 def _label_column(data: ArrowData, label: str | None) -> str:

@@ -52,6 +52,12 @@ class Column:
         assert self.codes is not None
         return self.codes < 0
 
+    def text(self, row: int) -> str | None:
+        """The text of a row, of a column of texts; None where it is missing."""
+        assert self.codes is not None
+        code = int(self.codes[row])
+        return None if code < 0 else self.texts[code]
+
     def first_text(self) -> int:
         """The first row whose value is no number, of a column that is not all numbers."""
         return self._first(lambda text: NUMBER.fullmatch(text) is None)

@@ -38,7 +38,12 @@ class Corpus:
     parts: tuple[int, int, int]
 
 
-def read_tokens(path: Path | None, column: str | None = None, max_chars: int | None = None) -> Corpus:
+def read_tokens(
+    path: Path | None,
+    column: str | None = None,
+    max_chars: int | None = None,
+    known: Vocabulary | None = None,
+) -> Corpus:
     """Read a text.
 
     Args:
@@ -46,6 +51,7 @@ def read_tokens(path: Path | None, column: str | None = None, max_chars: int | N
             Face's `datasets` saved; None: Python's own sources.
         column: that holds the texts; None: the one of texts, or `text`; JSON lines are read as they are.
         max_chars: stop after so many characters (of each split); None: all.
+        known: what tokens stand for; None: decided by the text.
 
     Raises:
         UsageError: no such column, or it is not plain which is meant.
@@ -67,7 +73,7 @@ def read_tokens(path: Path | None, column: str | None = None, max_chars: int | N
         lengths.append(length)
     if blank:
         raise empty_text(path)
-    vocabulary = Vocabulary.of_counts(counts)
+    vocabulary = known or Vocabulary.of_counts(counts)
     points, table = codes.array(0), vocabulary.table
     tokens = Scratch(1, len(points), np.uint8, len(points))
     for start in range(0, len(points), _PIECE):

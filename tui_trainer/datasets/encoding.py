@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -250,6 +250,60 @@ class TableEncoder:
             encoded[:, n + i] = codes[i][found[rows]]
         return encoded
 
+    def decode(self, row: NDArray[np.float32]) -> dict[str, float | str | None]:
+        """What `encode` made a row of, by column; None where a value is missing."""
+        n = len(self.features.numeric)
+        values: dict[str, float | str | None] = {
+            name: None if math.isnan(apart) else _near(mean, apart)
+            for name, mean, apart in zip(
+                self.features.numeric, self.mean.tolist(), row[:n].tolist(), strict=True
+            )
+        }
+        for name, known, code in zip(self.features.categorical, self.categories, row[n:], strict=True):
+            texts = (None, "(not in training)", *known)
+            values[name] = texts[int(code)]
+        return values
+
+    def facts(self) -> dict[str, Any]:
+        """All that was fitted, as JSON."""
+        return {**self.schema(), "numeric_std": self.std.tolist(), "gaps": list(self.gaps)}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> TableEncoder:
+        """The encoder whose `facts` these are."""
+        categories = facts["categorical"]
+        return cls(
+            Features(tuple(facts["numeric"]), tuple(categories)),
+            np.array(facts["numeric_offset"], np.float64),
+            np.array(facts["numeric_std"], np.float64),
+            tuple(facts["gaps"]),
+            tuple(tuple(known) for known in categories.values()),
+        )
+
+    def check(self, table: Table) -> None:
+        """Refuse a table that can't be encoded. Categories must have been read as texts.
+
+        Raises:
+            FileError: a column is missing, or holds texts where the training set had numbers.
+        """
+        names = [*self.features.numeric, *self.features.categorical]
+        missing = [name for name in names if name not in table.columns]
+        if missing:
+            near = did_you_mean(missing[0], list(table.columns)) if len(missing) == 1 else ""
+            raise FileError(
+                "column missing",
+                f"{table.source} has no {_listed(missing)}{near}",
+                "the model learned from these columns; leave a cell empty where a value is unknown",
+            )
+        for name in names:
+            if table.columns[name].unusable:
+                message = f'{table.source}: "{name}" holds {table.columns[name].unusable}'
+                raise FileError("column without a use", message, "give numbers or texts, as in training")
+        for name in self.features.numeric:
+            if table.columns[name].numbers is None:
+                _refuse_mixed(table, table.columns[name], forced=True)
+            _refuse_infinite(table, table.columns[name])
+
     def schema(self) -> dict[str, Any]:
         """What a reader of the checkpoint needs to encode rows by itself, as JSON.
 
@@ -261,6 +315,12 @@ class TableEncoder:
             "numeric_offset": self.mean.tolist(),
             "categorical": dict(zip(self.features.categorical, map(list, self.categories), strict=True)),
         }
+
+
+def _near(mean: float, apart: float) -> float:
+    """A number that lies so far from the mean, without the digits that float32 makes up."""
+    digits = -math.log10(max(abs(apart), 1e-9) * 2.0**-23)
+    return round(mean + apart, int(digits))
 
 
 @dataclass(frozen=True)
@@ -320,6 +380,22 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
             "name another target",
         )
     return Target((), column.numbers)
+
+
+def as_classes(target: Target, classes: tuple[str, ...], source: str) -> Target:
+    """The same target, whose classes get the numbers that they have among `classes`.
+
+    Raises:
+        FileError: a class that is not among them.
+    """
+    strange = [name for name in target.classes if name not in classes]
+    if strange:
+        message = (
+            f"{source}: the target is {_listed(strange[:5])} in some rows, which the model does not know"
+        )
+        raise FileError("unknown class", message, f"it knows {_listed(classes[:20])}")
+    numbers = np.array([classes.index(name) for name in target.classes], np.int64)
+    return Target(classes, numbers[target.values])
 
 
 def _looks_like_classes(numbers: NDArray[np.float64]) -> bool:

@@ -242,6 +242,46 @@ def _read_idx_pair(folder: Path, part: str) -> Labelled | None:
     return Labelled((), targets.astype(np.int64), (), Pixels.of(str(images), pixels))
 
 
+def is_images(path: Path) -> bool:
+    """Whether a path is taken for images by its name: a folder, or a file that ends as one."""
+    return path.is_dir() or path.suffix.lower() in SUFFIXES
+
+
+def images_at(path: Path) -> list[str]:
+    """The files of an image, or of all images below a folder in the order of their paths.
+
+    Raises:
+        FileError: there is none.
+    """
+    if not path.is_dir():
+        return [str(path)]
+    found = _images_below(path)
+    if not found:
+        hint = f"images are known by their endings: {' '.join(sorted(SUFFIXES))}"
+        raise FileError("no images", f"{path} holds no image", hint)
+    return found
+
+
+def numbered_as(found: Found, classes: tuple[str, ...]) -> Found:
+    """The same images, whose classes get the numbers that they have among `classes`.
+
+    Raises:
+        FileError: a class that is not among them.
+    """
+    strange = sorted(set(found.train.classes) - set(classes))
+    if strange:
+        message = f"{', '.join(strange[:5])}, which the model does not know"
+        raise FileError("unknown class", message, f"it knows {', '.join(classes[:20])}")
+    numbers = np.array([classes.index(name) for name in found.train.classes], np.int64)
+
+    def numbered(part: Labelled | None) -> Labelled | None:
+        return None if part is None else replace(part, classes=classes, targets=numbers[part.targets])
+
+    train = numbered(found.train)
+    assert train is not None
+    return Found(train, numbered(found.val), numbered(found.test))
+
+
 def number_classes(found: Found) -> Found:
     """Turn labels (texts; numbers that may begin at 1, or leave some out) into indices of classes.
 

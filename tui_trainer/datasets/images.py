@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from tui_trainer.datasets.arrays import open_npy
 from tui_trainer.datasets.arrow_images import ArrowImages, EncodedImage
-from tui_trainer.datasets.image_files import Labelled
+from tui_trainer.datasets.formats import format_of
+from tui_trainer.datasets.idx import read_idx
+from tui_trainer.datasets.image_files import Labelled, images_at
 from tui_trainer.datasets.pixels import Pixels
 from tui_trainer.errors import FileError
 
@@ -25,6 +29,7 @@ Channels = Literal["auto", "gray", "rgb"]
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 _PROBED = 1000
 _PROBE_SEED = 0
+_PIECE = 256
 _IN_MEMORY_FILES = 128 << 20
 _IN_MEMORY_PIXELS = 512 << 20
 _IN_MEMORY_ARRAY = 1 << 30
@@ -111,16 +116,54 @@ def decode(path: str | EncodedImage, form: Format) -> NDArray[np.uint8]:
     """
     from PIL import Image, ImageOps
 
-    height, width = form.size
     with _opened(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
             image = Image.fromarray(_eight_bits(np.asarray(image)))
-        image = image.convert("L" if form.channels == 1 else "RGB")
-        if image.size != (width, height):
-            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-        pixels = np.array(image, np.uint8)
+        return _brought_to(image, form)
+
+
+def _brought_to(image: Any, form: Format) -> NDArray[np.uint8]:
+    """Pillow's image as uint8 [channels, height, width]."""
+    from PIL import Image, ImageOps
+
+    height, width = form.size
+    image = image.convert("L" if form.channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    pixels = np.array(image, np.uint8)
     return pixels[None] if form.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def read_images(path: Path, form: Format) -> Iterator[tuple[dict[str, Any], Tensor]]:
+    """Images without labels, one after the other.
+
+    Args:
+        path: an image, a folder of images, or a `.npy` or IDX file of them.
+        form: what they are brought to.
+
+    Yields:
+        {"file": path below the folder} or {"row": number from 0}, and uint8 [channels, height, width].
+
+    Raises:
+        FileError: there is no image, or one can't be read.
+    """
+    pixels = _array_images(path)
+    if pixels is not None:
+        for start in range(0, len(pixels), _PIECE):
+            for row, image in enumerate(resized(pixels[start : start + _PIECE], form), start):
+                yield {"row": row}, image
+        return
+    folder = path if path.is_dir() else path.parent
+    for file in images_at(path):
+        yield {"file": os.path.relpath(file, folder)}, torch.from_numpy(decode(file, form))
+
+
+def _array_images(path: Path) -> Pixels | None:
+    """The images of a `.npy` or IDX file; None for any other."""
+    if path.name.endswith(("-ubyte", "-ubyte.gz")):
+        return Pixels.of(str(path), read_idx(path, dims=3))
+    return Pixels.of(str(path), open_npy(path)) if format_of(path) == "npy" else None
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from tui_trainer.datasets.arrow import ArrowData
 from tui_trainer.datasets.delimited import Delimited
 from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.json_items import JsonItems, kind_of, quoted
+from tui_trainer.datasets.text import read_text
 from tui_trainer.errors import FileError, UsageError, did_you_mean
 
 Keys = tuple[str, str]
@@ -76,6 +77,35 @@ def read_split_pairs(path: Path, keys: Keys = KEYS) -> tuple[list[Pair], tuple[i
     return pairs, (train, val - train, test - val)
 
 
+def read_texts(path: Path, key: str = KEYS[0]) -> Iterator[tuple[str, str]]:
+    """Texts without targets, each with its place: lines of a text file, or items or a column by their key.
+
+    Args:
+        path: a text file, JSON, JSON lines, CSV or TSV with the column.
+        key: what an input is called.
+
+    Raises:
+        FileError: missing, unreadable, not UTF-8, or an item without a text.
+        UsageError: there is no such column.
+    """
+    kind, suffix = format_of(path), path.suffix.lower()
+    if kind == "text" and suffix not in TABLE_SUFFIXES:
+        for line, text in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+            yield f"{path}:{line}", text
+        return
+    items: Iterable[tuple[Any, Any]] = JsonItems(path, "texts", f'expected {{"{key}": "…"}} or "…" each')
+    if kind == "text":
+        table = Delimited.open(path)
+        _check_columns(path, table.names, (key,))
+        items = ((dict(zip(table.names, cells, strict=True)), line) for line, cells in table.rows())
+    for item, line in items:
+        found = item.get(key) if isinstance(item, dict) else item
+        if not isinstance(found, str):
+            message = f"{path}:{line}: {kind_of(item)} without a text called {quoted(key)}"
+            raise FileError("item without an input", message, f'{{"{key}": "…"}} or "…" each')
+        yield f"{path}:{line}", found
+
+
 def _of_table(path: Path, keys: Keys) -> Iterator[tuple[dict[str, str], str]]:
     table = Delimited.open(path)
     _check_columns(path, table.names, keys)
@@ -92,8 +122,8 @@ def _of_arrow(path: Path, keys: Keys) -> list[Iterator[tuple[Any, str]]]:
     ]
 
 
-def _check_columns(path: Path, names: Sequence[str], keys: Keys) -> None:
-    for option, key in zip(("input_column", "target_column"), keys, strict=True):
+def _check_columns(path: Path, names: Sequence[str], keys: Sequence[str]) -> None:
+    for option, key in zip(("input_column", "target_column"), keys, strict=False):
         if key not in names:
             near = did_you_mean(key, list(names))
             message = f"{path} has no column {quoted(key)}{near}; its columns are {', '.join(names)}"
@@ -140,13 +170,17 @@ class Characters:
         """Number of tokens, the special ones included."""
         return len(self.symbols) + self._specials
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str], least: int = 0) -> np.ndarray:
         """Rows of tokens: (texts, longest + 1), each closed by the end token and filled with 0.
 
         The smallest type that holds the tokens: uint8, int16 or int32.
+
+        Args:
+            texts: the texts.
+            least: columns at least.
         """
         kind = np.uint8 if len(self) <= 256 else np.int16 if len(self) <= 32768 else np.int32
-        rows = np.zeros((len(texts), max(map(len, texts), default=0) + 1), dtype=kind)
+        rows = np.zeros((len(texts), max(max(map(len, texts), default=0) + 1, least)), dtype=kind)
         for row, text in zip(rows, texts, strict=True):
             row[: len(text)] = [self._tokens.get(symbol, self._unknown) for symbol in text]
             row[len(text)] = self._end

@@ -127,6 +127,40 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     return Table(str(path), found, rows, file.parts, file.target, file.where)
 
 
+def read_header(path: Path) -> tuple[tuple[str, ...], str | None]:
+    """Names of a table's columns, and its target where the data tell, without reading its rows.
+
+    Raises:
+        FileError: as `read_table`.
+    """
+    file = _opened(path)
+    return tuple(name for name in file.names if name), file.target
+
+
+def table_pieces(path: Path, texts: Collection[str] = ()) -> Iterator[Table]:
+    """Some thousand rows at a time, each as a table of its own, for whoever looks at a row once.
+
+    Args:
+        path: the file or folder, as for `read_table`.
+        texts: columns to take as text. Others are numeric where a piece has nothing but numbers and gaps.
+
+    Raises:
+        FileError: as `read_table` does.
+    """
+    file, start = _opened(path), 0
+    for piece in file.pieces():
+        store = Scratch(len(file.names), 0, np.int64, 0)
+        columns = [ColumnBuilder(name, name in texts, store, i) for i, name in enumerate(file.names)]
+        rows = _add(piece, columns)
+        found = {column.name: column.column() for column in columns if column.name}
+
+        def where(row: int, start: int = start) -> str:
+            return file.where(start + row)
+
+        yield Table(str(path), found, rows, file.parts, file.target, where)
+        start += rows
+
+
 def _opened(path: Path) -> TableFile:
     kind = format_of(path)
     if kind == "json":
@@ -145,22 +179,24 @@ def _opened(path: Path) -> TableFile:
 
 
 def _fill(file: TableFile, columns: Sequence[ColumnBuilder | None]) -> int:
+    return sum(_add(piece, columns) for piece in file.pieces())
+
+
+def _add(piece: Iterable[Values], columns: Sequence[ColumnBuilder | None]) -> int:
+    """Add a piece to columns. Returns its rows."""
     rows = 0
-    for piece in file.pieces():
-        length = 0
-        for column, values in zip(columns, piece, strict=True):
-            if isinstance(values, str):
-                if column is not None:
-                    column.unusable = values
-                continue
-            length = len(values)
-            if column is None or not column.name:
-                continue
-            if isinstance(values, np.ndarray):
-                column.add_numbers(values)
-            else:
-                column.add(values)
-        rows += length
+    for column, values in zip(columns, piece, strict=True):
+        if isinstance(values, str):
+            if column is not None:
+                column.unusable = values
+            continue
+        rows = len(values)
+        if column is None or not column.name:
+            continue
+        if isinstance(values, np.ndarray):
+            column.add_numbers(values)
+        else:
+            column.add(values)
     return rows
 
 

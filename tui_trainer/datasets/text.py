@@ -145,6 +145,18 @@ def text_pieces(files: Iterable[Path], max_chars: int | None = None) -> Iterator
             return
 
 
+def read_text(path: Path) -> str:
+    """The text of one file, to its last character; line ends become newlines.
+
+    Raises:
+        FileError: not there, unreadable or no UTF-8 text, as in `text_pieces`.
+    """
+    if not os.path.isfile(path):
+        what = "is no regular file" if os.path.exists(path) else "does not exist"
+        raise FileError("text not found", f"{path} {what}", "give a text file")
+    return "".join(_read(path, None))
+
+
 def stdlib_files() -> list[Path]:
     """The standard library's own .py files, sorted by path, without tests and installed packages.
 

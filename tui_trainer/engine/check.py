@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.batch_looper import test_batch_looper, train_batch_looper
+from tui_trainer.engine.broadcast import broadcasts_told
+from tui_trainer.engine.failure import during
+from tui_trainer.engine.foreign import refuse_foreign
 from tui_trainer.engine.meter import Meter
-from tui_trainer.engine.prepare import prepare
+from tui_trainer.engine.prepare import Phase, prepare
+from tui_trainer.engine.prepared import Prepared
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,12 +51,8 @@ def check(
     def phase(name: str) -> Iterator[None]:
         on_phase(name)
         begin = time.perf_counter()
-        try:
+        with during(name):
             yield
-        except Exception as error:
-            if not hasattr(error, "phase"):
-                error.phase = name  # type: ignore[attr-defined]
-            raise
         seconds[name] = time.perf_counter() - begin
 
     alerts: list[dict[str, str]] = []
@@ -64,8 +64,17 @@ def check(
         if weights is not None:
             weights.load_into(model, alert)
 
-    ready = prepare(task, hparams, phase, alert=alert, load_weights=load_weights if weights else None)
+    with broadcasts_told(alert):
+        ready = prepare(task, hparams, phase, alert=alert, load_weights=load_weights if weights else None)
+        facts = ready.facts()
+        metrics = _one_batch_each(ready, hparams, phase)
+    return {"task": task.name, **facts, "metrics": metrics, "seconds": seconds, "alerts": alerts}
+
+
+def _one_batch_each(ready: Prepared, hparams: Hparams, phase: Phase) -> dict[str, float]:
+    """Metrics of one training step and of one batch of each evaluated split."""
     try:
+        refuse_foreign(ready.optimizer, ready.model)
         metrics: dict[str, float] = {}
         meter = Meter(ready.device.torch)
         with phase("training on one batch"):
@@ -87,7 +96,6 @@ def check(
                     first, ready.evaluated_model, ready.forward, meter, micro=ready.measuring
                 )
                 metrics |= {f"{split}/{name}": value for name, value in means.items()}
-        told = {"metrics": metrics, "seconds": seconds, "alerts": alerts}
-        return {"task": task.name, **ready.facts(), **told}
+        return metrics
     finally:
         ready.splits.close()

@@ -17,6 +17,7 @@ from torch import Tensor
 from tui_trainer import files
 from tui_trainer.engine import archive
 from tui_trainer.engine.plain_keys import named_as_in, plain_names
+from tui_trainer.engine.pretrained import read_tensors
 from tui_trainer.engine.trainer_state import load_trainer_state as load_trainer_state
 from tui_trainer.errors import FileError
 from tui_trainer.runs import checkpoints
@@ -311,7 +312,7 @@ def load_initial(model: torch.nn.Module, path: Path) -> list[str]:
     Raises:
         FileError: the file can't be read or does not fit; names the first tensors that don't.
     """
-    weights = named_as_in(model, load_weights(path))
+    weights = named_as_in(model, read_tensors(path))
     own = {name: tensor for name, tensor in model.state_dict().items() if _is_description(tensor)}
     kept = [name for name in own if name in weights and not same(own[name].cpu(), weights[name])]
     load_into(model, {**weights, **own}, path, "every tensor must have its name and shape in this model")

@@ -1,21 +1,110 @@
-"""What `Task.on_epoch_end` gets."""
+"""What `Task.train_step` and `Task.on_epoch_end` get."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from tui_trainer import files
 from tui_trainer.config.hparams import Hparams
+from tui_trainer.errors import TrainerError, did_you_mean
 from tui_trainer.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
+
+
+class Steps(int):
+    """How many training steps are done. Called with an optimizer's name, it lets that one make its step."""
+
+    _make: Callable[[str | None], None]
+
+    def __new__(cls, done: int, make: Callable[[str | None], None]) -> Steps:
+        steps = super().__new__(cls, done)
+        steps._make = make
+        return steps
+
+    def __call__(self, name: str | None = None) -> None:
+        """Make a step with the gradients there are; clipped, unscaled and skipped as the hparams say.
+
+        Args:
+            name: of the optimizer; None where there is only one.
+
+        Raises:
+            TrainerError: no optimizer has this name.
+        """
+        self._make(name)
+
+
+class StepContext:
+    """What a task's own `train_step` works with.
+
+    `context.step` is a number and a function: `context.step % 5` tells how far training is,
+    `context.step("generator")` lets that optimizer make its step.
+
+    Args:
+        model: in training mode; the whole method runs under autocast where the precision asks for it.
+        hparams: of this run.
+        criterion: what `Task.criterion` returned.
+        device: where model and batch are.
+        optimizers: by name; a single one is called `optimizer`.
+
+    Attributes:
+        epoch: epochs done before this one.
+        step: training steps done before this one; callable.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        hparams: Hparams,
+        criterion: Any,
+        device: torch.device,
+        optimizers: Mapping[str, Optimizer],
+    ) -> None:
+        self.model = model
+        self.hparams = hparams
+        self.criterion = criterion
+        self.device = device
+        self.optimizers = dict(optimizers)
+        self.epoch = 0
+        self._backward: Callable[[Tensor], None]
+        self._update: Callable[[Optimizer], None]
+
+    def bind(self, backward: Callable[[Tensor], None], update: Callable[[Optimizer], None]) -> None:
+        """For the engine: what `backward` and `step` do."""
+        self._backward, self._update = backward, update
+        self.at(0, 0)
+
+    def at(self, epoch: int, step: int) -> None:
+        """For the engine: where training is."""
+        self.epoch, self.step = epoch, Steps(step, self._make_step)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the loss's gradients to those there are.
+
+        The first call of a training step, and the first after a `step`, begin with no gradients at all: one
+        loss's must not get into the step of another.
+        """
+        self._backward(loss)
+
+    def _make_step(self, name: str | None) -> None:
+        names = list(self.optimizers)
+        if name is None and len(names) == 1:
+            name = names[0]
+        if name not in self.optimizers:
+            said = "no name" if name is None else f'"{name}"{did_you_mean(name, names)}'
+            raise TrainerError(
+                "no such optimizer", f"step() got {said}", f"the optimizers are {', '.join(names)}"
+            )
+        self._update(self.optimizers[name])
 
 
 @dataclass(frozen=True)

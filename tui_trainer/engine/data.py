@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.datasets.splits import split_indices
 from tui_trainer.engine.alerts import Alert, no_alert
+from tui_trainer.engine.describe import a, describe
 from tui_trainer.engine.loaders import DatasetLoader, ForeignLoader, Loader, TensorLoader, worker_count
 from tui_trainer.engine.sampler import BatchPlan
 from tui_trainer.errors import TrainerError, UsageError
@@ -60,9 +61,8 @@ def raw_splits(task: Task, hparams: Hparams) -> tuple[Any, Any, Any]:
     returned = task.datasets(hparams)
     parts = returned if _is_split_tuple(returned) else (returned,)
     if parts[0] is None:
-        raise TrainerError(
-            "no data", "datasets() returned None as training set", "return a data set, or (train, test)"
-        )
+        hint = "return a data set, or (train, test): does datasets() end with `return`?"
+        raise TrainerError("no data", "datasets() returned None as training set", hint)
     parts = tuple(_normalised(part) for part in parts)
     if len(parts) == 1:
         train, val, test = _split_off(parts[0], hparams, hparams.test_size)
@@ -73,7 +73,7 @@ def raw_splits(task: Task, hparams: Hparams) -> tuple[Any, Any, Any]:
     else:
         train, val, test = parts
     for name, part in (("training", train), ("validation", val), ("test", test)):
-        if part is not None and _samples(part) == 0:
+        if part is not None and sample_count(part) == 0:
             raise TrainerError(
                 "empty data set", f"the {name} set has no sample", "check datasets() and the split sizes"
             )
@@ -100,17 +100,24 @@ def _normalised(part: Any) -> Any:
         return part.tensors
     if _is_array(part):
         part = (part,)
-    if isinstance(part, (tuple, list)) and part and all(_is_array(each) for each in part):
+    if isinstance(part, tuple) and part and all(_is_array(each) for each in part):
         tensors = tuple(_tensor(each) for each in part)
         lengths = {len(t) for t in tensors if t.dim()}
         if len(lengths) != 1 or any(t.dim() == 0 for t in tensors):
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+            hint = "samples go in dim 0 of each"
+            if len(tensors) == 4:
+                hint += "; (x, y), (x_test, y_test) is a training and a test set"
             raise TrainerError(
-                "data of different lengths",
-                f"the tensors of a data set have shapes {shapes}",
-                "samples go in dim 0 of each",
+                "data of different lengths", f"the tensors of a data set have shapes {shapes}", hint
             )
         return tensors
+    if _means_a_tuple(part):
+        raise TrainerError(
+            "list of tensors",
+            f"datasets() returned a list of {len(part)} tensors, which would be {len(part)} samples",
+            "return a tuple: (inputs, targets) with samples in dim 0",
+        )
     if isinstance(part, tuple) or hasattr(part, "iloc"):
         kinds = (
             ", ".join(type(each).__name__ for each in part)
@@ -124,10 +131,24 @@ def _normalised(part: Any) -> Any:
         )
     indexed = hasattr(part, "__getitem__") and hasattr(part, "__len__")
     iterated = isinstance(part, IterableDataset) or hasattr(part, "__iter__")
-    if part is not None and (isinstance(part, (str, bytes, dict)) or not (indexed or iterated)):
+    if isinstance(part, list) and part and isinstance(part[0], (bool, int, float)):
+        hint = "make tensors of them, with samples in dim 0: torch.tensor(values)"
+        raise TrainerError("not a data set", f"datasets() returned a {describe(part)}", hint)
+    if isinstance(part, dict):
+        raise TrainerError("not a data set", f"datasets() returned a dict: {describe(part)}", _WANTED)
+    if part is not None and (isinstance(part, (str, bytes)) or not (indexed or iterated)):
         missing = " without __len__" if hasattr(part, "__getitem__") else ""
-        raise TrainerError("not a data set", f"datasets() returned a {type(part).__name__}{missing}", _WANTED)
+        hint = f"define __len__(self) in {type(part).__name__}" if missing else _WANTED
+        raise TrainerError("not a data set", f"datasets() returned {a(part)}{missing}", hint)
     return part
+
+
+def _means_a_tuple(part: Any) -> bool:
+    """Whether a list, whose elements are samples, looks rather like [inputs, targets]."""
+    if not isinstance(part, list) or not 2 <= len(part) <= 4 or not all(_is_array(each) for each in part):
+        return False
+    lengths = {len(each) if each.ndim else 0 for each in part}
+    return len(lengths) == 1 and max(lengths) > len(part)
 
 
 def _tensor(array: Any) -> Tensor:
@@ -148,7 +169,8 @@ def _tensor(array: Any) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def _samples(part: Any) -> int | None:
+def sample_count(part: Any) -> int | None:
+    """Samples of a split; None where nobody knows."""
     if isinstance(part, tuple):
         return len(part[0])
     try:
@@ -158,9 +180,15 @@ def _samples(part: Any) -> int | None:
 
 
 def _split_off(part: Any, hparams: Hparams, test_size: float) -> tuple[Any, Any, Any]:
-    samples = _samples(part)
+    samples = sample_count(part)
     if test_size == 0 and hparams.val_size == 0:
         return part, None, None
+    if samples is not None and not hasattr(part, "__getitem__"):
+        raise TrainerError(
+            "can't split a loader",
+            f"datasets() returned {a(part)}, and test_size is {test_size:g}",
+            "return its data set, and the loader from dataloader(hparams, dataset, train); or (train, None)",
+        )
     if samples is None or isinstance(part, IterableDataset):
         raise UsageError(
             "can't split data without a length",
@@ -183,7 +211,7 @@ def _labels(part: Any) -> np.ndarray[Any, Any] | None:
         labels = np.asarray(found.cpu() if isinstance(found, Tensor) else found)
     except (TypeError, ValueError):
         return None
-    if labels.ndim != 1 or labels.dtype.kind not in "biu" or len(labels) != _samples(part):
+    if labels.ndim != 1 or labels.dtype.kind not in "biu" or len(labels) != sample_count(part):
         return None
     # Where most values occur once they are numbers (ages, ids), not classes.
     return labels if 2 * len(np.unique(labels)) <= len(labels) else None
@@ -230,12 +258,12 @@ def build_loaders(
         if own is not None:
             return ForeignLoader(own, hparams.seed, device, limit, alert)
         size = hparams.batch_size if whole else hparams.eval_batch_size or hparams.batch_size
-        collate = _collate(part)
+        collate = collate_of(part)
         if isinstance(part, IterableDataset):
             workers = hparams.num_workers if isinstance(hparams.num_workers, int) else 0
             own = DataLoader(part, batch_size=size, num_workers=workers, collate_fn=collate)
             return ForeignLoader(own, hparams.seed, device, limit, alert)
-        samples = _samples(part)
+        samples = sample_count(part)
         if samples is None:
             return ForeignLoader(part, hparams.seed, device, limit, alert)
         join = training and has_batchnorm(model)
@@ -253,7 +281,7 @@ def build_loaders(
     return Splits(loader, build(val, False), build(test, False))
 
 
-def _collate(part: Any) -> Any:
+def collate_of(part: Any) -> Any:
     """A data set's own `collate_fn`, also when a part of it was split off."""
     while isinstance(part, Subset) and not hasattr(part, "collate_fn"):
         part = part.dataset

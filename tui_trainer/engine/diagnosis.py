@@ -27,6 +27,8 @@ from tui_trainer.engine.update import Forward
 
 BUDGET_S = 30.0
 """Repeating may take this long; a cause that lies further back stays unknown."""
+FIRST_STATE_BYTES = 256 << 20
+"""Models up to this size are kept as they were before the first step, until the first checkpoint."""
 _SHOWN = 8
 
 
@@ -70,6 +72,20 @@ class Window:
         numbers = f"batch {first}" if first == last else f"batches {first} to {last}"
         samples = f", training samples {_listed(self.samples)}" if self.samples else ""
         return f"step {self.step}: epoch {self.epoch + 1}, {numbers}{samples}"
+
+
+def first_state(ready: Prepared, state: Callable[[], Mapping[str, Any]], path: Path) -> Start | None:
+    """The state before the first step, for a failure before the first checkpoint; None for a large model.
+
+    Args:
+        ready: model and optimizer.
+        state: makes a trainer state.
+        path: the run directory, for messages.
+    """
+    model = ready.evaluated_model
+    if sum(t.nbytes for t in model.state_dict().values() if isinstance(t, Tensor)) > FIRST_STATE_BYTES:
+        return None
+    return Start(checkpoint.model_state(model), checkpoint.plain(state()), path)
 
 
 def find_cause(
@@ -141,6 +157,7 @@ def _repeat(
 def _train(ready: Prepared, window: Window) -> bool:
     """Train a step. False if its loss or the weights after it are bad."""
     meter = Meter(ready.device.torch)
+    meter.step, ready.updater.epoch = window.step, window.epoch
     ready.updater.step(window.batches, ready.forward, meter)
     ready.schedule.after_step()
     return math.isfinite(meter.means().get("loss", 0.0)) and all(
@@ -161,6 +178,8 @@ def _first_bad(ready: Prepared, window: Window) -> str:
         for number, tensor in enumerate(tensors_of(batch)):
             if not is_finite(tensor):
                 return f"tensor {number} of the batch{_bad_samples(tensor, samples)}"
+        if ready.forward.trains_itself:
+            return "what train_step made of it"
         if (computed := _first_computed(ready.model, ready.forward, batch)) is not None:
             return computed
     return "a weight after the update, though every gradient is finite"

@@ -17,11 +17,15 @@ from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, train_batch_looper
+from tui_trainer.engine.broadcast import broadcasts_told
 from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
-from tui_trainer.engine.diagnosis import Start, find_cause
-from tui_trainer.engine.evaluation import evaluate
+from tui_trainer.engine.diagnosis import Start, find_cause, first_state
+from tui_trainer.engine.evaluation import Evaluations
+from tui_trainer.engine.facts import differences, facts_of, keep_facts, kept_facts
+from tui_trainer.engine.failure import during, explain, happened_in
 from tui_trainer.engine.forecast import SAVED_BYTES_PER_S, check_disk, checkpoint_bytes
+from tui_trainer.engine.foreign import refuse_foreign
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.initial import InitialWeights
@@ -32,8 +36,9 @@ from tui_trainer.engine.nonfinite import NonFinite
 from tui_trainer.engine.prepare import prepare
 from tui_trainer.engine.progress import Ending, Progress
 from tui_trainer.engine.resuming import ResumePoint, drop_newer, record_of, seconds_of_save
+from tui_trainer.engine.room import with_room
 from tui_trainer.engine.rows import RowLogger
-from tui_trainer.engine.saving import PAUSE_S, Saver, model_path, path_here
+from tui_trainer.engine.saving import Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import newest_good, read_index
@@ -45,8 +50,6 @@ if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
 
-FIRST_STATE_BYTES = 256 << 20
-"""Models up to this size are kept as they were before the first step, until the first checkpoint."""
 STOP_NOW_PATIENCE_S = 1.0
 """How long somebody who wants to leave at once waits for a checkpoint that is being written."""
 
@@ -95,7 +98,6 @@ class Experiment:
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
         self.slowest_step = 0.0
-        self._slowest_evaluation = 0.0
         self._expected_save = 0.0
         self._clock = controls.clock
         self._requests = controls.inbox.requests
@@ -112,9 +114,6 @@ class Experiment:
             self.latest = dict(entry["metrics"])
         self._on_device = on_device
         self._first_state: Start | None = None
-        self._evaluated_at: int | None = None
-        self._improved_at: int | None = None
-        self._eval_every = Every.parse(hparams.eval_every)
         self._save_every = Every.parse(hparams.checkpoint_every)
 
     def run(self) -> Ending:
@@ -130,10 +129,15 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
+        with broadcasts_told(self._tell):
+            return self._run()
+
+    def _run(self) -> Ending:
         load_weights = self._load_weights if self._weights is not None else None
         self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn, load_weights)
         patience = None
         try:
+            refuse_foreign(self._ready.optimizer, self._ready.model)
             with few_full_collections():
                 self._begin()
                 while (ending := self._try_to_the_end()) is None:
@@ -146,7 +150,8 @@ class Experiment:
         except StopNow:
             patience = STOP_NOW_PATIENCE_S
             raise
-        except Exception:
+        except Exception as error:
+            happened_in(error, f"step {self.progress.step + 1:,}")
             # The steps before a failure are what one looks at; after a device's failure they can't be read.
             with suppress(Exception):
                 self._flush_rows()
@@ -162,7 +167,7 @@ class Experiment:
     def _begin(self) -> None:
         ready, hparams = self._ready, self.hparams
         self._meter = Meter(ready.device.torch, tolerant=hparams.on_nonfinite == "skip")
-        self._eval_meter = Meter(ready.device.torch)
+        self._evaluations = Evaluations(ready, Every.parse(hparams.eval_every), self._clock)
         self._rows = self._build_rows()
         resumed = self._resume.entry if self._resume is not None else None
         if self._resume is not None and resumed is not None:
@@ -189,9 +194,8 @@ class Experiment:
             own,
         )
         splits = ("train", *ready.splits.evaluated())
-        directions = {
-            f"{split}/{name}": mode for name, mode in self.task.directions.items() for split in splits
-        }
+        told = {**dict.fromkeys(ready.forward.parts, "min"), **self.task.directions}
+        directions = {f"{split}/{name}": mode for name, mode in told.items() for split in splits}
         facts = {
             "run_dir": str(self.writer.layout.root.absolute()),
             "task": self.task.name,
@@ -214,8 +218,10 @@ class Experiment:
             self.writer.event("run_resume", **self._here(), checkpoint=path, **facts)
         if room is not None:
             self._alert("warning", "the disk may fill up", room)
+        self._keep_data_facts()
         self.stop.saves = self.progress.step > 0
-        self._began = self._epoch_began = self._saver.time = self._last_evaluation = self._clock()
+        self._began = self._epoch_began = self._saver.time = self._clock()
+        self._evaluations.start_over()
         if self._parent is not None:
             # From here on the run needs its parent no more: that one may be deleted.
             self._save(best=self._is_best_here())
@@ -223,7 +229,17 @@ class Experiment:
             # Something to go back to before the first epoch is over.
             self._save()
         elif resumed is None:
-            self._first_state = self._copy_if_small()
+            self._first_state = first_state(ready, self._trainer_state, self.writer.layout.root)
+
+    def _keep_data_facts(self) -> None:
+        """Keep what a prediction must know of the data; tell where a resumed run kept something else."""
+        facts = facts_of(self.task)
+        if self._resume is not None:
+            changed = differences(kept_facts(self._resume.layout), facts)
+            if changed:
+                message = f"{', '.join(changed)}: not as in the run that goes on; the new ones are kept"
+                self._alert("warning", "the data have changed", message)
+        keep_facts(self.writer.layout, self.task.name, facts)
 
     # ------------------------------------------------------------------ the loop
 
@@ -245,6 +261,7 @@ class Experiment:
         if progress.batch == 0:
             self._meter.reset()
         self._meter.step = progress.step + 1
+        ready.updater.epoch = progress.epoch
         self._epoch_began, self._samples_before = self._clock(), progress.samples
         self._left_early = False
         batches = ready.splits.train.epoch(progress.epoch, progress.batch)
@@ -291,9 +308,9 @@ class Experiment:
         if progress.batch == known or (known is None and self._batches.at_end()):
             # What is due here is done at the epoch's end.
             return True
-        if self._due(self._eval_every, self._last_evaluation) and self._ready.splits.evaluated():
+        if self._evaluations.due(progress.step):
             self._evaluate_midway()
-        elif self._due(self._save_every, self._saver.time):
+        elif self._save_due():
             self._between_steps(self._save)
         if self._requests:
             self._between_steps(lambda: self.controls.attend(self))
@@ -326,8 +343,9 @@ class Experiment:
                 return
             metrics |= tested
         self.metrics = metrics
-        improved = (evaluated or self._monitors_training()) and self._judge(progress.epoch)
+        # Before the epoch is judged: what the hook measures may be what decides.
         self._call_hook()
+        improved = (evaluated or self._evaluations.of_training) and self._judge(progress.epoch)
         self.latest |= self.metrics
         seconds = progress.epoch_seconds + self._clock() - self._epoch_began
         progress.epoch_seconds = 0.0
@@ -336,8 +354,7 @@ class Experiment:
         self.writer.event(
             "epoch_end", **place, metrics=self.metrics, **timing, best=self.best, improved=improved
         )
-        due = self._save_every.due_epoch(progress.epoch) or self._due(self._save_every, self._saver.time)
-        if due or (improved and self._save_every.amount > 0):
+        if self._save_due(progress.epoch) or (improved and self._save_every.amount > 0):
             self._save(best=improved)
         if self._requests:
             self.controls.attend(self)
@@ -369,13 +386,14 @@ class Experiment:
 
     def _after_closing(self) -> float:
         """Seconds of training by the time that the run is measured and saved, if it ends here."""
-        return self._seconds() + self.closing_s() + self._slowest_evaluation
+        return self._seconds() + self.closing_s() + self._evaluations.slowest
 
-    def _due(self, every: Every, last: float) -> bool:
-        """Whether something that comes every so many steps or minutes is due at this step boundary."""
-        if every.unit == "minutes":
-            return every.amount > 0 and self._clock() - last >= 60.0 * every.amount
-        return every.due_step(self.progress.step)
+    def _save_due(self, finished_epoch: int | None = None) -> bool:
+        """Whether a save is due here, at the end of an epoch or inside of one."""
+        every = self._save_every
+        if finished_epoch is not None and every.due_epoch(finished_epoch):
+            return True
+        return every.due_inside(self.progress.step, self._clock() - self._saver.time)
 
     def _between_steps(self, work: Callable[[], object]) -> None:
         """Do something at a step boundary; its time counts for the epoch but is nobody's training time."""
@@ -411,7 +429,7 @@ class Experiment:
             TrainerError: the weights are poisoned, and must not take a good checkpoint's place.
         """
         if not self._saver.saved(self.progress):
-            self._save(best=self._improved_at == self.progress.step)
+            self._save(best=self._evaluations.best_step == self.progress.step)
         self._saver.settle()
         return path_here(self.writer.layout, self.progress)
 
@@ -426,13 +444,11 @@ class Experiment:
     # ------------------------------------------------------------------ evaluation
 
     def _evaluation_due(self) -> bool:
-        every = self._eval_every
-        if every.amount == 0 or not self._ready.splits.evaluated():
-            return False
-        if every.due_epoch(self.progress.epoch) or self._due(every, self._last_evaluation):
+        """Whether an epoch that just ended is evaluated."""
+        if self._evaluations.due(self.progress.step, self.progress.epoch):
             return True
         # A run that finishes is always measured: its result must not depend on the interval.
-        ending = self._ending()
+        ending = self._ending() if self._evaluations.wanted else None
         return ending is not None and ending.status == "finished"
 
     def _evaluate(self) -> dict[str, float] | None:
@@ -446,12 +462,7 @@ class Experiment:
                 self.controls.attend(self, evaluating=True)
             return self.stop.reason is None
 
-        begin = self._clock()
-        metrics = evaluate(self._ready, self._eval_meter, goes_on)
-        if metrics is not None:
-            self._last_evaluation = self._clock()
-            self._slowest_evaluation = max(self._slowest_evaluation, self._last_evaluation - begin)
-        return metrics
+        return self._evaluations.measure(goes_on)
 
     def _evaluate_midway(self) -> None:
         """Evaluate at a step boundary inside an epoch, and save what is due there."""
@@ -467,40 +478,29 @@ class Experiment:
             self.progress.evaluation_due = tested is None
             if tested is None:
                 return
-            self._evaluated_at = self.progress.step
+            self._evaluations.step = self.progress.step
             self.metrics = {**trained, **tested}
             self.latest |= self.metrics
             epoch = self.progress.epoch + 1
             improved = self._judge(epoch)
             place = {"epoch": epoch, "step": self.progress.step}
             self.writer.event("evaluation", **place, metrics=self.metrics, best=self.best, improved=improved)
-            if (improved and self._save_every.amount > 0) or self._due(self._save_every, self._saver.time):
+            if (improved and self._save_every.amount > 0) or self._save_due():
                 self._save(best=improved)
 
         self._between_steps(work)
-
-    def _monitors_training(self) -> bool:
-        """Whether the monitored metric needs no evaluation."""
-        return self._ready.monitor.metric.startswith("train/")
 
     def _check_monitor(self) -> None:
         """Refuse a monitored training metric that the first step did not show: an epoch later is too late."""
         metric = self._ready.monitor.metric
         shown = [f"train/{name}" for name in self._meter.names]
-        if self._monitors_training() and metric not in shown:
+        if self._evaluations.of_training and metric not in shown and not self._ready.monitor.from_hook:
             raise no_such_metric(metric, shown)
 
     def _judge(self, epoch: int) -> bool:
         """Take the latest metrics as an evaluation. True if it is the best so far."""
-        monitor = self._ready.monitor
-        if monitor.metric not in self.metrics:
-            raise no_such_metric(monitor.metric, self.metrics)
-        value = self.metrics[monitor.metric]
-        self._ready.schedule.after_evaluation(value)
-        improved = monitor.update(value, epoch)
-        if improved:
-            self._improved_at = self.progress.step
-        self.best = monitor.best()
+        improved = self._evaluations.judge(self.metrics, epoch, self.progress.step)
+        self.best = self._ready.monitor.best()
         return improved
 
     def _call_hook(self) -> None:
@@ -515,7 +515,7 @@ class Experiment:
             self.metrics = {str(name): float(value) for name, value in context.metrics.items()}
         except Exception as error:
             # An epoch's work is worth more than its decoration.
-            self._alert("warning", "on_epoch_end failed", f"{type(error).__name__}: {error}")
+            self._tell("on_epoch_end failed", explain(error).message.split("\n", 1)[0])
 
     # ------------------------------------------------------------------ saving and restoring
 
@@ -528,13 +528,13 @@ class Experiment:
         progress = self.progress
         if self._saver.saved(progress) or progress.step == 0:
             return ending
-        measured = self._evaluated_at == progress.step or not self._ready.splits.evaluated()
-        if progress.batch and ending.status == "finished" and self._eval_every.amount and not measured:
+        measured = self._evaluations.step == progress.step or not self._evaluations.wanted
+        if progress.batch and ending.status == "finished" and not measured:
             self._evaluate_midway()
             if progress.evaluation_due and self.stop.reason is not None:
                 ending = Ending("stopped", self.stop.reason)
         if not self._saver.saved(progress):
-            self._save(best=self._improved_at == progress.step)
+            self._save(best=self._evaluations.best_step == progress.step)
         return ending
 
     def _save(self, best: bool = False) -> None:
@@ -626,7 +626,7 @@ class Experiment:
 
     def _load_weights(self, model: nn.Module) -> None:
         assert self._weights is not None
-        self._weights.load_into(model, lambda title, message: self._alert("warning", title, message))
+        self._weights.load_into(model, self._tell)
 
     # ------------------------------------------------------------------ numbers that are none
 
@@ -644,14 +644,14 @@ class Experiment:
             if not wanted or entry is None:
                 raise self._diagnosed(found, entry)
             self._saver.forget()
-            self._with_room(lambda: self.writer.rewind(*record_of(layout, entry)))
+            self._rewind(entry)
             drop_newer(layout, entry["tag"])
         self._restore(layout, entry["tag"])
         self._saver.place = (self.progress.epoch, self.progress.batch)
         # What was undone took its time all the same.
         self.progress.seconds = seconds
-        self._began = self._last_evaluation = self._clock()
-        self._evaluated_at = self._improved_at = None
+        self._began = self._clock()
+        self._evaluations.start_over()
         self._rows = self._build_rows()
         schedule, old = self._ready.schedule, self._ready.schedule.lr
         # A state that was saved since an earlier rollback has that one's rate already.
@@ -663,24 +663,16 @@ class Experiment:
         told = f"going on from {path} with lr {schedule.lr:.4g} instead of {old:.4g} ({times})"
         self._alert("warning", ROLLED_BACK, f"{found.message}; {told}")
 
-    def _with_room(self, write: Callable[[], None]) -> None:
-        """Write what training can't go on without; where the disk is full, wait for room or a stop.
+    def _rewind(self, entry: dict[str, Any]) -> None:
+        """Cut the record to what it was at a checkpoint."""
 
-        Raises:
-            FileError: somebody wants the run to end.
-        """
-        waiting = False
-        while True:
-            try:
-                return write()
-            except FileError as error:
-                if self.stop.reason is not None:
-                    raise
-                if not waiting:
-                    self._alert("error", "going back waits for room on the disk", error.message)
-                waiting = True
-            self.controls.inbox.arrived.wait(PAUSE_S)
-            self.controls.inbox.arrived.clear()
+        def rewind() -> None:
+            self.writer.rewind(*record_of(self.writer.layout, entry))
+
+        def waits(why: str) -> None:
+            self._alert("error", "going back waits for room on the disk", why)
+
+        with_room(rewind, self.stop, self.controls, waits)
 
     def _diagnosed(self, found: NonFinite, entry: dict[str, Any] | None) -> NonFinite:
         """Tell what went bad first, by training once more from the newest checkpoint up to there."""
@@ -702,21 +694,10 @@ class Experiment:
                 found.because_of(cause)
         return found
 
-    def _copy_if_small(self) -> Start | None:
-        """The state before the first step, for a failure before the first checkpoint."""
-        weights = self._ready.evaluated_model.state_dict()
-        if sum(t.nbytes for t in weights.values() if isinstance(t, torch.Tensor)) > FIRST_STATE_BYTES:
-            return None
-        state = checkpoint.plain(self._trainer_state())
-        return Start(checkpoint.model_state(self._ready.evaluated_model), state, self.writer.layout.root)
-
     # ------------------------------------------------------------------ small helpers
 
     def _build_rows(self) -> RowLogger:
-        def alert(title: str, message: str) -> None:
-            self._alert("warning", title, message)
-
-        watch = LossWatch(alert, skips=self.hparams.on_nonfinite == "skip")
+        watch = LossWatch(self._tell, skips=self.hparams.on_nonfinite == "skip")
         return RowLogger(self.writer, self._meter, self.hparams.log_rate, watch, self._clock)
 
     @contextmanager
@@ -724,17 +705,16 @@ class Experiment:
         self.controls.check_start(self.progress.step)
         begin = time.perf_counter()
         self.writer.event("phase", name=name)
-        try:
+        with during(name):
             yield
-        except Exception as error:
-            if not hasattr(error, "phase"):
-                error.phase = name  # type: ignore[attr-defined]
-            raise
         self.writer.event("phase", name=name, seconds=time.perf_counter() - begin)
         self.controls.check_start(self.progress.step)
 
     def _alert(self, level: str, title: str, message: str) -> None:
         self.writer.event("alert", level=level, title=title, message=message, step=self.progress.step)
+
+    def _tell(self, title: str, message: str) -> None:
+        self._alert("warning", title, message)
 
     def _here(self) -> dict[str, int]:
         progress = self.progress
@@ -758,5 +738,5 @@ class Experiment:
         """Let go of data, model and optimizer, end loader processes, empty the device's cache."""
         self._ready.close()
         del self._ready
-        for name in ("_meter", "_eval_meter", "_rows", "_batches"):
+        for name in ("_meter", "_evaluations", "_rows", "_batches"):
             self.__dict__.pop(name, None)

@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-import traceback
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from tui_trainer.engine import shortage
+from tui_trainer.engine.frames import place, user_frame, user_traceback, worker_place, worker_traceback
+from tui_trainer.engine.hints import hint, hint_for
+from tui_trainer.engine.scene import Scene, look
 from tui_trainer.errors import TrainerError
+
+__all__ = [
+    "device_is_lost",
+    "during",
+    "explain",
+    "happened_in",
+    "is_out_of_memory",
+    "out_of_memory",
+    "user_traceback",
+]
+
+T = TypeVar("T")
 
 WORKER_HINT = "num_workers 0 loads in the training process itself, where a debugger reaches"
 _MEMORY_HINT = "a smaller batch_size (with more grad_accumulation) or precision bfloat16 needs less"
+_LOST_HINT = (
+    "usual is a class or an index beyond its table: --device cpu names it; CUDA_LAUNCH_BLOCKING=1 names the "
+    "failing call"
+)
 _WHATEVER_THE_BATCH = ("loading data", "building the model", "preparing batches", "building the optimizer")
 """Phases that need the same memory with any batch size."""
+_LONG = 160
+"""Characters of an error's first line from which on its first sentence is enough beside a hint."""
 
 _NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory: you tried|bad_alloc|_ALLOC_FAILED", re.IGNORECASE
 )
-_FRAME = re.compile(r'File "(.+?)", line (\d+)')
-_OURS = str(Path(__file__).resolve().parent.parent)
+
+
+_FUNCTION = re.compile(r"^  File .*, in (.+)$", re.MULTILINE)
+
+
+@contextmanager
+def during(phase: str) -> Iterator[None]:
+    """Whatever is raised inside is told to have happened in this phase, unless in one inside of it."""
+    try:
+        yield
+    except BaseException as error:
+        happened_in(error, phase)
+        raise
+
+
+def happened_in(error: BaseException, phase: str) -> None:
+    """Note in which phase an error came up. The first note counts: it is the innermost."""
+    if not hasattr(error, "phase"):
+        error.phase = phase  # type: ignore[attr-defined]
 
 
 def explain(error: BaseException) -> TrainerError:
@@ -26,7 +66,7 @@ def explain(error: BaseException) -> TrainerError:
     if isinstance(error, TrainerError):
         return error
     phase = getattr(error, "phase", None)
-    where = f" {'while' if phase.split()[0].endswith('ing') else 'in the'} {phase}" if phase else ""
+    where = f" {_preposition(phase)} {phase}" if phase else ""
     worker = worker_traceback(error)
     if worker is not None:
         # torch re-raises it with the worker's whole traceback as its text.
@@ -35,14 +75,60 @@ def explain(error: BaseException) -> TrainerError:
     text = str(error).strip().split("\n", 1)[0] or "no message"
     if is_out_of_memory(error):
         any_batch = phase in _WHATEVER_THE_BATCH
-        hint = "no batch size helps here: take a smaller model or data set" if any_batch else _MEMORY_HINT
-        return out_of_memory(shortage.describe(error), where, hint)
+        todo = "no batch size helps here: take a smaller model or data set" if any_batch else _MEMORY_HINT
+        return out_of_memory(shortage.describe(error), where, todo)
+    scene = _safely(lambda: look(error), Scene())
+    todo = _LOST_HINT if device_is_lost(error) else _safely(lambda: hint(error, scene), "")
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        text, todo = f"the task {_left_by(error)}", "raise an exception that says what is wrong"
+    if todo and len(text) > _LONG:
+        text = text.split(". ")[0]
+    layer = _safely(scene.where, "")
+    where += f", {layer}" if layer else ""
+    at = _place(error, scene)
+    lines: list[str] = _safely(scene.lines, [])
+    if not todo and not at and not lines:
+        todo = "--traceback shows where"
+    message = f"{kind}{where}: {text}{f' ({at})' if at else ''}"
+    return TrainerError("training failed", "\n".join([message, *lines]), todo)
+
+
+def _safely(tell: Callable[[], T], otherwise: T) -> T:
+    """What is told of objects of the user's, which may raise anything when they are looked at."""
+    try:
+        return tell()
+    except Exception:
+        return otherwise
+
+
+def _preposition(phase: str) -> str:
+    """`while loading data`, `in the first batch`, `in step 3`."""
+    if phase.split()[0].endswith("ing"):
+        return "while"
+    return "in" if phase[-1].isdigit() else "in the"
+
+
+def _left_by(error: SystemExit | KeyboardInterrupt) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "raised it by itself: nobody pressed Ctrl-C"
+    return "called sys.exit()" if error.code is None else f"called sys.exit({error.code!r})"
+
+
+def _place(error: BaseException, scene: Scene) -> str:
+    """Where to look in the user's code: its innermost frame, else the method that made what failed."""
     frame = user_frame(error)
-    if isinstance(error, SystemExit):
-        text, where = f"the task called sys.exit({text})", where
-    at = f" ({frame.filename}:{frame.lineno})" if frame is not None else ""
-    hint = _hint(kind, text) or ("" if frame is not None else "--traceback shows where")
-    return TrainerError("training failed", f"{kind}{where}: {text}{at}", hint)
+    if frame is not None:
+        return place(frame.filename, frame.lineno)
+    if scene.task is None or not scene.layer_name:
+        return ""
+    return _definition(scene.task, "model")
+
+
+def _definition(task: Any, method: str) -> str:
+    """`model() at my_task.py:12`; empty where the method has no source."""
+    function = getattr(type(task), method, None)
+    code = getattr(inspect.unwrap(function), "__code__", None) if function is not None else None
+    return f"{method}() at {place(code.co_filename, code.co_firstlineno)}" if code is not None else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -72,64 +158,12 @@ def device_is_lost(error: BaseException) -> bool:
     return "cuda error" in text and "out of memory" not in text and "ordinal" not in text
 
 
-def worker_traceback(error: BaseException) -> str | None:
-    """The traceback of an exception that a loader process died of; None for any other exception."""
-    text = str(error)
-    head, found, listing = text.partition("Original Traceback (most recent call last):\n")
-    return listing.rstrip() if found and head.startswith("Caught ") else None
-
-
 def _explain_worker(listing: str, where: str) -> TrainerError:
     last = next((line for line in reversed(listing.splitlines()) if line and not line.startswith(" ")), "")
     kind, _, text = last.partition(": ")
-    frames = [(name, line) for name, line in _FRAME.findall(listing) if not _is_library(name)]
-    at = f" ({frames[-1][0]}:{frames[-1][1]})" if frames else ""
-    return TrainerError(
-        "training failed", f"{kind} in a loader process{where}: {text}{at}", _hint(kind, text) or WORKER_HINT
-    )
-
-
-def user_frame(error: BaseException) -> traceback.FrameSummary | None:
-    """The innermost frame that is the user's: neither ours nor a library's."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_library(f.filename)]
-    return frames[-1] if frames else None
-
-
-def user_traceback(error: BaseException) -> str | None:
-    """The traceback from the user's first frame on; None where no frame is the user's."""
-    worker = worker_traceback(error)
-    if worker is not None:
-        lines = worker.splitlines()
-        starts = [i for i, line in enumerate(lines) if (m := _FRAME.search(line)) and not _is_library(m[1])]
-        return "\n".join(["Traceback (most recent call last):", *lines[starts[0] :]]) if starts else worker
-    frames = traceback.extract_tb(error.__traceback__)
-    first = next((i for i, frame in enumerate(frames) if not _is_library(frame.filename)), None)
-    if first is None:
-        return None
-    listing = "".join(traceback.format_list(frames[first:]))
-    return f"Traceback (most recent call last):\n{listing}{type(error).__name__}: {error}"
-
-
-def _is_library(filename: str) -> bool:
-    return (
-        filename.startswith((_OURS, "<"))
-        or "site-packages" in filename
-        or f"{Path(traceback.__file__).parent}" in filename
-    )
-
-
-def _hint(kind: str, text: str) -> str:
-    lower = text.lower()
-    if device_is_lost(RuntimeError(text)):
-        return "CUDA_LAUNCH_BLOCKING=1 names the failing call; often a class index beyond the model's outputs"
-    if "shapes cannot be multiplied" in lower or "size mismatch" in lower or "expected input" in lower:
-        return (
-            "the model's input or output size does not fit the data: compare shapes in datasets() and model()"
-        )
-    if "out of bounds" in lower or "out of range" in lower:
-        return "a class index is as large as the number of outputs, or an index lies outside of a table"
-    if "dtype" in lower or "scalar type" in lower or "same type" in lower:
-        return "inputs and weights, or outputs and targets, differ in dtype: usual are float32 and int64"
-    if "same device" in lower:
-        return "a tensor was created on another device: use inputs.device in the model"
-    return ""
+    at = worker_place(listing)
+    where = f"{where}," if where else ""
+    message = f"{kind}{where} in a loader process: {text}{f' ({at})' if at else ''}"
+    function = _FUNCTION.findall(listing)
+    scene = Scene(function=function[-1] if function else "")
+    return TrainerError("training failed", message, hint_for(last, scene) or WORKER_HINT)

@@ -16,6 +16,7 @@ from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.batches import tensors_of
 from tui_trainer.engine.prepared import Prepared
+from tui_trainer.engine.several import members_of
 from tui_trainer.engine.shortage import in_units
 from tui_trainer.errors import FileError
 
@@ -34,7 +35,8 @@ def checkpoint_bytes(ready: Prepared) -> int:
     """About how many bytes a checkpoint takes, before the optimizer has made its first step."""
     weights = _bytes(ready.evaluated_model.state_dict().values())
     raw = _bytes(ready.model.state_dict().values()) if ready.updater.averaged is not None else 0
-    return weights + raw + _optimizer_bytes(ready.optimizer) + _EXTRA_BYTES
+    moments = sum(_optimizer_bytes(member) for member in members_of(ready.optimizer).values())
+    return weights + raw + moments + _EXTRA_BYTES
 
 
 def _optimizer_bytes(optimizer: Optimizer) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import platform
@@ -9,17 +10,21 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_trainer.runs.layout import RunLayout
+from tui_trainer.files import read_plain
+from tui_trainer.runs.layout import RunLayout, run_id
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
 
 PACKAGES = ("tui-trainer", "torch", "numpy", "pydantic")
+MOST_SOURCE = 4 << 20
+"""Bytes of a task file that are looked at."""
 
 
 def identity(task: Task, name: str | None, command: list[str] | None) -> dict[str, Any]:
@@ -92,3 +97,43 @@ def keep_task_source(task: Task, layout: RunLayout) -> dict[str, Any] | None:
         shutil.copyfile(source, copied)
         return {"file": copied.name, "sha256": hashlib.sha256(copied.read_bytes()).hexdigest()}
     return None
+
+
+def source_change(task: Task, run: Mapping[str, Any], root: Path) -> str | None:
+    """What is different about the source of a task since a run began. Only the task's own file is compared.
+
+    Args:
+        task: as it was loaded now.
+        run: the content of the run's run.json.
+        root: the run directory.
+
+    Returns:
+        A sentence; None where nothing has changed, or nothing is on record (a built-in task).
+    """
+    kept, source = run.get("task_source"), source_of(task)
+    if not isinstance(kept, Mapping) or source is None:
+        return None
+    try:
+        now = read_plain(source, MOST_SOURCE)
+    except OSError:
+        # It was there a moment ago, or it could not have been loaded.
+        return None
+    if hashlib.sha256(now).hexdigest() == kept.get("sha256"):
+        return None
+    changed = f"{source.name} has changed since run {run_id(RunLayout(root))} began"
+    copy = RunLayout(root).task_source / Path(str(kept.get("file"))).name
+    try:
+        before = read_plain(copy, MOST_SOURCE)
+    except OSError:
+        return changed
+    count = _lines_that_differ(before, now)
+    return f"{changed} ({count} {'line differs' if count == 1 else 'lines differ'}); the run's copy is {copy}"
+
+
+def _lines_that_differ(before: bytes, now: bytes) -> int:
+    matcher = difflib.SequenceMatcher(None, before.splitlines(), now.splitlines())
+    return sum(
+        max(end - begin, new_end - new_begin)
+        for kind, begin, end, new_begin, new_end in matcher.get_opcodes()
+        if kind != "equal"
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from tui_trainer.engine.closing import Closing, Result
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.deadline import Deadline
 from tui_trainer.engine.failure import explain
+from tui_trainer.engine.followers import start_followers
 from tui_trainer.engine.identity import identity, keep_task_source
 from tui_trainer.engine.inbox import Inbox
 from tui_trainer.engine.initial import InitialWeights
@@ -28,6 +29,7 @@ from tui_trainer.engine.interrupt import StopNow, StopRequest, stop_on_signals
 from tui_trainer.engine.resuming import ResumePoint, notices, open_resumed
 from tui_trainer.engine.watchdog import watched
 from tui_trainer.errors import Exit, TrainerError, UsageError
+from tui_trainer.loggers import named
 from tui_trainer.runs.layout import RunLayout, create_run_dir, default_runs_dir
 from tui_trainer.runs.writer import RunWriter
 
@@ -45,6 +47,7 @@ def train(
     runs_dir: str | Path | None = None,
     run_dir: str | Path | None = None,
     run_name: str | None = None,
+    log_to: str | None = None,
 ) -> Result:
     """Train a task: no UI, no argparse; the same engine, checkpoints and record as `tui-train --no-ui`.
 
@@ -56,6 +59,7 @@ def train(
         runs_dir: where runs live (default: $TUI_TRAIN_RUNS or ./runs).
         run_dir: this very run directory instead of a new one under `runs_dir`.
         run_name: a human name beside the id.
+        log_to: loggers that follow the run, such as "tensorboard,csv", as `--log-to` of the command line.
 
     Returns:
         How it ended. Ctrl-C stops at a step boundary, saves, and returns with status "stopped".
@@ -64,6 +68,7 @@ def train(
         TrainerError: wrong hparams, or training failed. The message says what to do.
     """
     from tui_trainer.tasks.base import Task
+    from tui_trainer.tasks.declared import check_methods
     from tui_trainer.tasks.registry import check_hparams_class, load_task
 
     if isinstance(task, str):
@@ -73,6 +78,7 @@ def train(
             "not a task", f"train() got {task!r}", "train(MyTask(), …) with an instance of your Task"
         )
     check_hparams_class(type(task))
+    check_methods(task)
     if not task.name:
         task.name = f"{type(task).__module__}:{type(task).__qualname__}"
     if not isinstance(hparams, Hparams):
@@ -91,6 +97,7 @@ def train(
         runs_dir=Path(runs_dir) if runs_dir is not None else default_runs_dir(),
         run_dir=Path(run_dir) if run_dir is not None else None,
         run_name=run_name,
+        log_to=named(log_to) if log_to is not None else (),
     )
 
 
@@ -107,6 +114,7 @@ def launch(
     watch: Watch | None = None,
     stop: StopRequest | None = None,
     on_end: str | None = None,
+    log_to: Sequence[str] = (),
     end: float | None = None,
     owns_process: bool = False,
 ) -> Result:
@@ -125,6 +133,7 @@ def launch(
             record is complete and before a failed start is cleared away.
         stop: polled at step boundaries; signals ask through it too.
         on_end: a shell command that is run when the record is closed, however the run ended.
+        log_to: loggers that processes beside the run feed.
         end: unix seconds by which the run must have saved and left.
         owns_process: nothing else goes on in this process: what is left of its loader processes is ended with
             the run, and the process itself if this is its main thread and does not listen to signals.
@@ -144,6 +153,7 @@ def launch(
         writer = _open(task, hparams, runs_dir, run_dir, run_name, command, resume or weights)
         closing = Closing(writer, stop, task.name, showing, on_end, lasts)
         stop.abandon = closing.abandon
+        start_followers(log_to, writer)
         if watch is not None:
             showing.enter_context(watch(writer.layout.root, writer))
         outcome = _train(task, hparams, writer, stop, resume, weights, closing, end)
@@ -264,13 +274,14 @@ def _train(
             # From here on a signal interrupts nothing.
             stop.leaving = True
         status, reason = ending.status, ending.reason
-    except (StopNow, KeyboardInterrupt) as interrupt:
-        status, reason = "stopped", stop.last_words or getattr(interrupt, "reason", "SIGINT")
+    except StopNow as interrupt:
+        status, reason = "stopped", stop.last_words or interrupt.reason
     except BaseException as cause:
         error = explain(cause)
         if error is not cause:
             error.__cause__ = cause
-        status, reason = "failed", str(error)
+        # What went in is told by the alert.
+        status, reason = "failed", str(error).split("\n", 1)[0]
         said = {"title": error.title, "message": error.message, "hint": error.hint}
         writer.event("alert", level="error", fatal=True, **said)
     # Not in the `finally`: a signal that comes just before that is over would skip it.

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_trainer.errors import FileError
-from tui_trainer.runs.checkpoints import verify
 from tui_trainer.runs.index import find_checkpoint, find_run
-from tui_trainer.runs.layout import RunLayout, default_runs_dir
+from tui_trainer.runs.layout import default_runs_dir
 from tui_trainer.runs.reader import RunReader
 from tui_trainer.runs.state import RunState, read_state
 
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from tui_trainer.engine.scoring import Split
+    from tui_trainer.engine.trained import Trained
     from tui_trainer.tasks.base import Task
 
 
@@ -63,32 +63,78 @@ class Run:
         Raises:
             FileError: there is no such checkpoint, or it can't be read.
         """
-        from tui_trainer.engine.checkpoint import load_weights
+        from tui_trainer.engine.trained import good_weights
 
-        if tag == "best" and not any(entry.get("best") for entry in self.checkpoints):
-            tag = "last"
-        root, found = find_checkpoint(f"{self.root}@{tag}", self.root.parent)
-        layout = RunLayout(root)
-        if problems := verify(layout, found):
-            raise FileError("bad checkpoint", f"{root}: {'; '.join(problems)}", "take another one")
-        return load_weights(layout.model_file(found))
+        return good_weights(self._reader.layout, self._tag(tag))
 
-    def task(self) -> Task:
-        """The run's task. A task file comes from where it was, or from the copy that the run keeps."""
-        from tui_trainer.tasks.registry import load_task
+    def task(self, tag: str = "best") -> Task:
+        """The run's task, which knows nothing of the data yet.
 
-        return load_task(str(self.hparams["task"]), (Path(), self._reader.layout.task_source))
+        A task file comes from where it was, or from the copy that the run keeps.
+        """
+        from tui_trainer.engine.run_task import task_of
+
+        return task_of(self._reader.layout, self._tag(tag))[0]
+
+    def trained(self, tag: str = "best", device: str = "cpu") -> Trained:
+        """The trained model with its task, its hparams, and what the run keeps of its data.
+
+        Args:
+            tag: as of `state_dict`.
+            device: where the model goes: auto, cpu, cuda, cuda:N, mps or xpu.
+        """
+        from tui_trainer.engine.trained import load_trained
+
+        return load_trained(self.root, self._tag(tag), device)
 
     def model(self, tag: str = "best") -> nn.Module:
-        """The trained network in evaluation mode, on the host. Reads the data, which decide its sizes."""
-        from tui_trainer.engine.checkpoint import load_into
+        """The trained network in evaluation mode, on the host.
 
-        task = self.task()
-        hparams = task.hparams_class(**self.hparams)
-        task.datasets(hparams)
-        model = task.model(hparams)
-        load_into(model, self.state_dict(tag), self.root)
-        return model.eval()
+        What the run keeps of its data decides its sizes; the data are read only where that does not do.
+        """
+        return self.trained(tag).model
+
+    def predict(self, inputs: Any, tag: str = "best", device: str = "cpu") -> Any:
+        """Outputs of the trained model.
+
+        Args:
+            inputs: a batch, as `Task.predict` takes it; or the path of a file or folder, as
+                `tui-train predict` reads it.
+            tag: as of `state_dict`.
+            device: where the model works.
+
+        Returns:
+            What `Task.predict` returns; for a path a list of records, one a sample.
+        """
+        from tui_trainer.engine.predict import predict_batch, predicted_rows
+
+        trained = self.trained(tag, device)
+        if isinstance(inputs, (str, Path)):
+            return list(predicted_rows(trained, Path(inputs)))
+        return predict_batch(trained, inputs)
+
+    def evaluate(self, tag: str = "best", split: Split | None = None, **hparams: Any) -> dict[str, Any]:
+        """Measure a checkpoint on its data, exactly as training does at the end of an epoch.
+
+        Args:
+            tag: as of `state_dict`.
+            split: train, val, test or all; None: test, or what there is instead.
+            hparams: other values than the run's, such as `dataset_path` or `device`.
+
+        Returns:
+            What `tui-train evaluate --json` prints.
+        """
+        from tui_trainer.engine.run_task import hparams_for
+        from tui_trainer.engine.scoring import score
+
+        found = self._tag(tag)
+        changed = hparams_for(self._reader.layout, found, hparams) if hparams else None
+        return score(self.root, found, split, changed, hparams.get("device")).facts()
+
+    def _tag(self, tag: str) -> str:
+        if tag == "best" and not any(entry.get("best") for entry in self.checkpoints):
+            tag = "last"
+        return find_checkpoint(f"{self.root}@{tag}", self.root.parent)[1]
 
 
 def load_run(word: str | Path = "last", runs_dir: str | Path | None = None) -> Run:

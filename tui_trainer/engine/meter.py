@@ -20,6 +20,8 @@ from tui_trainer.engine.metrics import Mean, Reducer
 from tui_trainer.errors import TrainerError
 
 CAPACITY = 256
+CELLS = 1 << 20
+"""Where metrics have many elements (a confusion matrix), fewer batches fit between two transfers."""
 
 SKIPPED = "step skipped"
 """A value of a batch that is no metric: 1 where the optimizer step was left out, else 0."""
@@ -33,10 +35,14 @@ class _Layout:
     """Which metrics a batch has, and the buffer's columns they go to.
 
     Batches of one epoch may differ in this (a metric that only some of them have).
+
+    Attributes:
+        names: of the metrics.
+        columns: of each value, in order; a slice for one of several elements.
     """
 
     names: frozenset[str]
-    columns: tuple[int, ...]
+    columns: tuple[int | slice, ...]
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,11 @@ class Meter:
         self.bad_in_a_row = 0
         self._device = device
         self._capacity = capacity
+        self._least = 1
         self._tolerant = tolerant
-        self._cells: list[list[Tensor]] = []
+        self._cells: list[dict[int, Tensor]] = []
+        self._width = _COUNT + 1
+        self._scalars = {_COUNT}
         self.reset()
 
     def reset(self) -> None:
@@ -122,7 +131,10 @@ class Meter:
             else:
                 tensors.extend(value.values)
         cells = self._cells[self._filled]
-        targets = [cells[column] for column in layout.columns]
+        targets = [
+            cells[column] if type(column) is int else self._buffer[self._filled, column]
+            for column in layout.columns
+        ]
         if isinstance(count, Tensor):
             tensors.append(count)
             targets.append(cells[_COUNT])
@@ -130,7 +142,11 @@ class Meter:
         else:
             self._counts.append(count)
         torch._foreach_copy_(
-            targets, [t.detach() if t.dim() == 0 else t.detach().reshape(()) for t in tensors]
+            targets,
+            [
+                t.detach() if t.dim() == 0 else t.detach().reshape(target.shape)
+                for t, target in zip(tensors, targets, strict=True)
+            ],
         )
         self._rows.append(layout)
         self._steps.append(self.step)
@@ -147,43 +163,54 @@ class Meter:
         if len(measured) >= self._capacity:
             self.send()
             self.receive()
-            self._capacity = 2 * len(measured)
+            self._capacity = self._least = 2 * len(measured)
             if self._cells:
-                self._make_buffer(len(self._cells[0]))
+                self._make_buffer()
         for values, count in measured:
             self.add(values, count)
 
-    def _make_buffer(self, width: int) -> None:
+    def _make_buffer(self) -> None:
         wide = torch.float32 if self._device.type == "mps" else torch.float64
-        self._buffer = torch.zeros(self._capacity, width, dtype=wide, device=self._device)
-        self._cells = [list(row.unbind(0)) for row in self._buffer.unbind(0)]
+        self._buffer = torch.zeros(self._capacity, self._width, dtype=wide, device=self._device)
+        self._cells = [{column: row[column] for column in self._scalars} for row in self._buffer.unbind(0)]
 
     def _open(self, values: Mapping[str, Tensor | Reducer]) -> _Layout:
         """The layout of batches with these metrics; metrics that are new get columns of their own."""
         columns = dict(self._columns)
         width = max((taken.stop for taken in columns.values()), default=_COUNT + 1)
+        sizes: dict[str, list[int]] = {}
         for name, value in values.items():
             parts = (value,) if isinstance(value, Tensor) else value.values
-            if any(part.numel() != 1 for part in parts):
+            wide = isinstance(value, Reducer) and value.wide
+            if not wide and any(part.numel() != 1 for part in parts):
                 shapes = ", ".join(str(tuple(part.shape)) for part in parts)
-                raise TrainerError(
-                    f"{'loss' if name == 'loss' else 'metric'} is no scalar",
-                    f"{name} has shape {shapes}",
-                    "return one number a batch, for example its .mean()",
-                )
+                hint = "return one number a batch, for example its .mean()"
+                if name == "loss":
+                    hint = f"compute_loss returns (loss, outputs, targets), in this order; {hint}"
+                title = f"{'loss' if name == 'loss' else 'metric'} is no scalar"
+                raise TrainerError(title, f"{name} has shape {shapes}", hint)
+            sizes[name] = [part.numel() for part in parts]
             if name not in columns:
-                columns[name] = slice(width, width + len(parts))
-                width += len(parts)
+                columns[name] = slice(width, width + sum(sizes[name]))
+                width = columns[name].stop
                 # The first batch's reducers stand for all: of the later ones only `values` are used.
                 self._reducers[name] = value if isinstance(value, Reducer) else Mean(torch.zeros(()))
-        if not self._cells or width > len(self._cells[0]):
+        taken: list[int | slice] = []
+        for name in values:
+            first = columns[name].start
+            for size in sizes[name]:
+                taken.append(first if size == 1 else slice(first, first + size))
+                first += size
+        scalars = self._scalars | {column for column in taken if isinstance(column, int)}
+        if not self._cells or width > self._width or scalars > self._scalars:
             # What lies in the old buffer is read before it goes.
             self.send()
             self.receive()
-            self._make_buffer(width)
+            self._width, self._scalars = max(width, self._width), scalars
+            self._capacity = min(self._capacity, max(self._least, CELLS // width))
+            self._make_buffer()
         self._columns = columns
-        taken = tuple(column for name in values for column in range(columns[name].start, columns[name].stop))
-        layout = _Layout(frozenset(values), taken)
+        layout = _Layout(frozenset(values), tuple(taken))
         self._layouts[tuple(values)] = layout
         return layout
 

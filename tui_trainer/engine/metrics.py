@@ -24,10 +24,12 @@ class Reducer:
     Attributes:
         combine: over batches, `values` are averaged (weighted by `Task.count`), summed, the last ones
             kept, or combined by `merge`.
+        wide: `values` may have any number of elements, the same in each batch; they are flattened.
         values: scalar tensors, on the device.
     """
 
     combine: ClassVar[Combine] = "sum"
+    wide: ClassVar[bool] = False
 
     def __init__(self, *values: Tensor) -> None:
         self.values = tuple(value.detach() for value in values)
@@ -130,3 +132,47 @@ class R2(Reducer):
     def finish(self, totals: Sequence[float]) -> float:
         residual, n, _, spread = totals
         return 1.0 - residual / spread if n > 1 and spread > 0 else math.nan
+
+
+class ConfusionMatrix(Reducer):
+    """How often each class was taken for each other one; as a metric, the F1 score averaged over classes.
+
+    As scikit-learn's `f1_score(average="macro", zero_division=0)` over the classes that occur among targets
+    or predictions.
+
+    Args:
+        outputs: logits (n, classes, …), or predicted classes in the targets' shape.
+        targets: class indices (n, …). Negative ones, such as an ignore_index, count for nothing.
+        classes: how many there are; None: as many as `outputs` has logits.
+    """
+
+    wide = True
+
+    def __init__(self, outputs: Tensor, targets: Tensor, classes: int | None = None) -> None:
+        outputs, targets = outputs.detach(), targets.detach()
+        if outputs.dim() == targets.dim() + 1:
+            classes, outputs = classes or outputs.shape[1], outputs.argmax(1)
+        if classes is None:
+            raise ValueError("ConfusionMatrix needs the number of classes where outputs are no logits")
+        true, predicted = targets.reshape(-1).long(), outputs.reshape(-1).long()
+        counted = (true >= 0) & (true < classes) & (predicted >= 0) & (predicted < classes)
+        # Without `counted` as an index, which would make the host wait for the device.
+        pairs = torch.where(counted, true * classes + predicted, classes * classes)
+        counts = torch.zeros(classes * classes + 1, dtype=torch.float32, device=pairs.device)
+        super().__init__(counts.scatter_add_(0, pairs, torch.ones_like(pairs, dtype=torch.float32))[:-1])
+
+    @staticmethod
+    def matrix(totals: Sequence[float]) -> list[list[int]]:
+        """Samples of true class (row) and predicted class (column)."""
+        classes = math.isqrt(len(totals))
+        return [[int(n) for n in totals[row * classes : (row + 1) * classes]] for row in range(classes)]
+
+    def finish(self, totals: Sequence[float]) -> float:
+        matrix = self.matrix(totals)
+        scores = []
+        for k, row in enumerate(matrix):
+            occurs = sum(row) + sum(other[k] for other in matrix)
+            if occurs:
+                # F1 = 2 TP / (2 TP + FP + FN)
+                scores.append(2 * row[k] / occurs)
+        return sum(scores) / len(scores) if scores else math.nan

@@ -18,11 +18,13 @@ class Monitor:
         metric: its full name, such as `test/loss`.
         mode: "min" or "max", whichever is better.
         patience: evaluations without improvement after which to stop; None: never.
+        from_hook: `on_epoch_end` measures it, so that it comes with an epoch's end only, and not with each.
     """
 
-    def __init__(self, metric: str, mode: str, patience: int | None) -> None:
+    def __init__(self, metric: str, mode: str, patience: int | None, from_hook: bool = False) -> None:
         self.metric = metric
         self.mode = mode
+        self.from_hook = from_hook
         self._patience = patience
         self.value = math.nan
         self.epoch = 0

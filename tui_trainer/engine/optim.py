@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer, RMSprop
+from torch.optim import LBFGS, Optimizer, RMSprop
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.names import OPTION_NAMES
+from tui_trainer.engine.several import SeveralOptimizers, members_of
 from tui_trainer.errors import TrainerError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ FUSED_DEVICES = {"Adam": _ALL, "AdamW": _ALL, "SGD": _ALL, "Adagrad": frozenset(
 
 
 def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer:
-    """The task's own optimizer, or the one that `hparams.optimizer` names, in its fastest form.
+    """The task's own optimizer or optimizers, or the one that `hparams.optimizer` names, in its fastest form.
 
     Raises:
         UsageError: this optimizer can't train this model; the message says why.
@@ -30,13 +31,7 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
     """
     own = task.optimizer(hparams, model)
     if own is not None:
-        if not isinstance(own, Optimizer):
-            raise TrainerError(
-                "not an optimizer",
-                f"optimizer() returned a {type(own).__name__}",
-                "return a torch.optim.Optimizer",
-            )
-        return own
+        return _checked(task, own)
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise TrainerError(
@@ -44,6 +39,12 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
         )
     name = hparams.optimizer
     _refuse_unfit(hparams, model)
+    if name == "LBFGS" and task.overrides("train_step"):
+        raise UsageError(
+            "optimizer can't train this model",
+            f"LBFGS repeats a step's batches, which {type(task).__name__}.train_step can't",
+            "--optimizer AdamW",
+        )
     options: dict[str, Any] = {"lr": hparams.lr}
     options |= {option: value for option in OPTION_NAMES if (value := getattr(hparams, option)) is not None}
     plain = all(p.is_floating_point() and p.layout == torch.strided for p in parameters) and not _sparse(
@@ -57,6 +58,48 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
     return optimizer
 
 
+def _checked(task: Task, own: Any) -> Optimizer:
+    """What a task returned as its optimizer, as one optimizer."""
+    several = isinstance(own, Mapping)
+    members = dict(own) if several else {"": own}
+    strange = [member for member in members.values() if not isinstance(member, Optimizer)]
+    if strange or not members or not all(isinstance(name, str) for name in members):
+        what = (
+            f"a dict with a {type(strange[0]).__name__}" if several and strange else f"a {type(own).__name__}"
+        )
+        raise TrainerError(
+            "not an optimizer",
+            f"optimizer() returned {what if members else 'an empty dict'}",
+            "return a torch.optim.Optimizer, or several as {name: optimizer}",
+        )
+    own_steps = task.overrides("train_step")
+    if (several or own_steps) and any(isinstance(member, LBFGS) for member in members.values()):
+        raise UsageError(
+            "optimizer can't train this model",
+            f"LBFGS repeats a step's batches, and {'train_step' if own_steps else 'several together'} can't",
+            "take AdamW or SGD",
+        )
+    if isinstance(own, Optimizer):
+        return own
+    if not own_steps:
+        _refuse_shared(members)
+    return SeveralOptimizers(members)
+
+
+def _refuse_shared(members: Mapping[str, Optimizer]) -> None:
+    """Refuse a parameter of two optimizers that make their steps together: it would move twice."""
+    owners: dict[int, str] = {}
+    for name, member in members.items():
+        for parameter in (p for group in member.param_groups for p in group["params"]):
+            other = owners.setdefault(id(parameter), name)
+            if other != name:
+                raise TrainerError(
+                    "parameter of two optimizers",
+                    f"optimizer() gives one of shape {tuple(parameter.shape)} to {other} and to {name}",
+                    "give each parameter to one of them, or define train_step",
+                )
+
+
 def adopt_options(optimizer: Optimizer, built: list[dict[str, Any]], names: Collection[str]) -> None:
     """Give an optimizer whose state was loaded the options that it was built with.
 
@@ -65,12 +108,13 @@ def adopt_options(optimizer: Optimizer, built: list[dict[str, Any]], names: Coll
         built: its parameter groups as they were before that.
         names: the options that are wanted; names that are none of `OPTION_NAMES` count for nothing.
     """
-    for group, before in zip(optimizer.param_groups, built, strict=True):
+    owners = [member for member in members_of(optimizer).values() for _ in member.param_groups]
+    for owner, group, before in zip(owners, optimizer.param_groups, built, strict=True):
         group |= {name: before[name] for name in OPTION_NAMES if name in names and name in before}
-        if isinstance(optimizer, RMSprop) and group["momentum"] > 0:
+        if isinstance(owner, RMSprop) and group["momentum"] > 0:
             # The one optimizer that makes room for its momentum at its first step only.
             for parameter in group["params"]:
-                if state := optimizer.state.get(parameter):
+                if state := owner.state.get(parameter):
                     state.setdefault("momentum_buffer", torch.zeros_like(parameter))
 
 

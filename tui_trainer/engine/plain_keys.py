@@ -48,11 +48,12 @@ def named_as_in(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Any]:
     exact = {own.get(name, name): tensor for name, tensor in weights.items()}
     if exact.keys() == {*own.values()}:
         return exact
-    short = {_short(plain): name for plain, name in own.items()}
+    short = {short_name(plain): name for plain, name in own.items()}
     named = [name for name in weights if name != _COUNTER or name in short]
-    loose = {short.get(_short(name), name): weights[name] for name in named}
+    loose = {short.get(short_name(name), name): weights[name] for name in named}
     return loose if loose.keys() == {*own.values()} and len(loose) == len(named) else exact
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """A name without any wrapper's prefix."""
     return ".".join(part for part in name.split(".") if part not in (_COMPILED, _WRAPPED))

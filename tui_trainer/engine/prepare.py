@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import rng
 from tui_trainer.engine.alerts import Alert, no_alert
 from tui_trainer.engine.batch_looper import test_batch_looper
+from tui_trainer.engine.context import StepContext
 from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import Splits, build_loaders, has_batchnorm, raw_splits
 from tui_trainer.engine.device import Device, check_precision, choose_device
@@ -25,6 +26,7 @@ from tui_trainer.engine.monitor import Monitor, no_such_metric
 from tui_trainer.engine.optim import build_optimizer
 from tui_trainer.engine.prepared import Prepared
 from tui_trainer.engine.schedule import build_schedule
+from tui_trainer.engine.several import members_of
 from tui_trainer.engine.update import Forward, Updater
 from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.runs.directions import better_direction
@@ -73,11 +75,7 @@ def load(
         TrainerError: the device is not there, or the data are none.
     """
     if task.overrides("train_step"):
-        raise UsageError(
-            "train_step is not supported yet",
-            f"{type(task).__name__} defines it, and this version would not call it",
-            "put the loss into compute_loss",
-        )
+        _refuse_parts(task, hparams)
     with phase("choosing the device"):
         if hparams.deterministic:
             # cuBLAS reads this once, when a process first multiplies matrices.
@@ -135,9 +133,12 @@ def assemble(
     with phase("first batch"):
         # Before the optimizer, since it gives lazy layers their shapes.
         names = _try_evaluation(splits, model, forward, device.torch, measuring)
-        monitor = build_monitor(task, hparams, list(splits.evaluated()), names)
+        monitor = build_monitor(task, hparams, list(splits.evaluated()), names, forward.parts)
     with phase("building the optimizer"):
         optimizer = build_optimizer(task, hparams, model)
+        context = None
+        if task.overrides("train_step"):
+            context = StepContext(model, hparams, criterion, device.torch, members_of(optimizer))
         steps_per_epoch, total_steps = count_steps(hparams, splits.train.batches)
         schedule = build_schedule(task, hparams, optimizer, total_steps, steps_per_epoch, monitor.mode, alert)
         scaler = torch.amp.GradScaler(device.torch.type) if hparams.precision == "float16" else None
@@ -149,6 +150,7 @@ def assemble(
             ema_decay=hparams.ema_decay,
             skips=hparams.on_nonfinite == "skip",
             micro=training,
+            context=context,
         )
     if hparams.compile:
         with phase("compiling"):
@@ -168,6 +170,22 @@ def assemble(
         steps_per_epoch,
         total_steps,
     )
+
+
+def _refuse_parts(task: Task, hparams: Hparams) -> None:
+    """A task's own step takes a whole batch, and makes its own optimizer steps.
+
+    Raises:
+        UsageError: the hparams want batches put together or taken apart.
+    """
+    for name, plain in (("grad_accumulation", 1), ("micro_batch", "auto")):
+        value = getattr(hparams, name)
+        if value not in (plain, None):
+            raise UsageError(
+                "wrong hparams",
+                f"{name} is {value}, and {type(task).__name__}.train_step makes a step of each whole batch",
+                f"leave {name} at {plain}, or do it in train_step",
+            )
 
 
 def _build_model(task: Task, hparams: Hparams, device: torch.device) -> nn.Module:
@@ -212,19 +230,23 @@ def _try_evaluation(
                 )
             means = test_batch_looper([first], model, forward, Meter(device, capacity=1), micro=micro)
             names |= {f"{split}/{name}" for name in means}
-        if not names and any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        own = forward.trains_itself
+        if not own and not names and any(isinstance(p, UninitializedParameter) for p in model.parameters()):
             # Without an evaluated split a training batch gives lazy layers their shapes.
             first = islice(splits.train.epoch(0), 1)
             test_batch_looper(first, model, forward, Meter(device, capacity=1), micro=micro)
     return names
 
 
-def build_monitor(task: Task, hparams: Hparams, splits: list[str], names: set[str]) -> Monitor:
+def build_monitor(
+    task: Task, hparams: Hparams, splits: list[str], names: set[str], parts: Collection[str] = ()
+) -> Monitor:
     """The metric that decides best, plateau and early stopping.
 
     Args:
         splits: evaluated splits, the deciding one first.
         names: metrics that a first batch showed; empty without an evaluated split.
+        parts: those of them that are parts of the loss.
 
     Raises:
         UsageError: hparams name a metric that the task does not have.
@@ -239,12 +261,15 @@ def build_monitor(task: Task, hparams: Hparams, splits: list[str], names: set[st
             "this run has no such data set; see test_size",
         )
     known = {metric.partition("/")[2] for metric in names}
-    if known and name not in known:
+    # Named by the task, so it is no misspelling.
+    from_hook = task.overrides("on_epoch_end") and name in task.directions and name not in known
+    if known and name not in known and not from_hook:
         raise no_such_metric(metric, [f"{split}/{name}" for name in known])
     mode = hparams.monitor_mode
     if mode == "auto":
-        mode = task.directions.get(name) or better_direction(metric)  # type: ignore[assignment]
-    return Monitor(metric, mode, hparams.early_stopping_patience)
+        own = task.directions.get(name) or ("min" if name in parts else None)
+        mode = own or better_direction(metric)  # type: ignore[assignment]
+    return Monitor(metric, mode, hparams.early_stopping_patience, from_hook)
 
 
 def count_steps(hparams: Hparams, batches: int | None) -> tuple[int | None, int | None]:

@@ -60,6 +60,7 @@ class Prepared:
             "device_reason": self.device.reason,
             "world_size": 1,
             "parameters": sum(p.numel() for p in self.model.parameters()),
+            "trained_parameters": sum(p.numel() for p in self.model.parameters() if p.requires_grad),
             "train_samples": self.splits.train.samples,
             "val_samples": evaluated["val"].samples if "val" in evaluated else 0,
             "test_samples": evaluated["test"].samples if "test" in evaluated else 0,

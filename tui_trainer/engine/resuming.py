@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tui_trainer.config.changes import MEANING, Change, changes
-from tui_trainer.engine.identity import source_of
+from tui_trainer.engine.identity import source_change
 from tui_trainer.engine.initial import InitialWeights, parent_facts
 from tui_trainer.errors import FileError
-from tui_trainer.files import open_plain, sha256_file
+from tui_trainer.files import open_plain
 from tui_trainer.runs.checkpoints import read_index, remove_entries
-from tui_trainer.runs.events import CHANGED_HPARAMS, ROLLED_BACK, as_number, decode, encode
+from tui_trainer.runs.events import CHANGED_HPARAMS, CHANGED_SOURCE, ROLLED_BACK, as_number, decode, encode
 from tui_trainer.runs.layout import RunLayout, parse_tag, run_id
 from tui_trainer.runs.reader import LONGEST_LINE, RunReader
 from tui_trainer.runs.writer import RunWriter
@@ -220,13 +220,9 @@ def notices(task: Task, hparams: Hparams, resume: ResumePoint | None) -> Iterato
             level = "info" if kind == "safe" else "warning"
             message = f"{'; '.join(told)} ({MEANING[kind]})"
             yield {"level": level, "title": CHANGED_HPARAMS, "message": message}
-    kept = RunReader(resume.layout.root).run().get("task_source")
-    now = source_of(task)
-    if isinstance(kept, dict) and now is not None and sha256_file(now) != kept.get("sha256"):
-        copy = resume.layout.task_source / str(kept.get("file"))
-        run = resume.layout.root.name if resume.forks else "this run"
-        message = f"{now} is used; it differs from what {run} was started with, which is kept as {copy}"
-        yield _warning("task file has changed", message)
+    change = source_change(task, RunReader(resume.layout.root).run(), resume.layout.root)
+    if change is not None:
+        yield _warning(CHANGED_SOURCE, change)
 
 
 def _warning(title: str, message: str) -> dict[str, str]:

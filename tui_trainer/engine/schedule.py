@@ -14,7 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.alerts import Alert, no_alert
-from tui_trainer.errors import UsageError
+from tui_trainer.engine.describe import a
+from tui_trainer.errors import TrainerError, UsageError
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
@@ -301,6 +302,9 @@ def build_schedule(
     warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
     scheduler = task.scheduler(hparams, optimizer, total_steps)
     own = scheduler is not None
+    if own and (isinstance(scheduler, type) or not hasattr(scheduler, "step")):
+        hint = "return an object built with the optimizer, such as CosineAnnealingLR(optimizer, T_max=…)"
+        raise TrainerError("not a scheduler", f"scheduler() returned {a(scheduler)}", hint)
     if not own:
         scheduler = _scheduler_by_name(hparams, optimizer, total_steps, steps_per_epoch, mode)
     return Schedule(scheduler, optimizer, hparams.lr, total_steps, own=own, alert=alert)

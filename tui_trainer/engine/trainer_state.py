@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from tui_trainer.engine import archive
+from tui_trainer.engine.several import SeveralOptimizers
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.layout import SCHEMA, is_newer, parse_tag
 
@@ -156,6 +157,9 @@ def check_optimizer(optimizer: Optimizer, state: dict[str, Any], path: Path) -> 
         for name, value in group.items():
             if not _alike(value, saved.get(name, value)):
                 raise _unfit(path, f"optimizer: {name} is {_kind(saved[name])}, not {_kind(value)}")
+    if isinstance(optimizer, SeveralOptimizers):
+        for member, part in optimizer.parted(state):
+            check_optimizer(member, part, path)
     kind = type(optimizer)
     if not kind.__module__.startswith("torch.optim.") or kind.__name__ in _OTHER_SHAPES:
         return

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tui_trainer.engine.context import StepContext
 from tui_trainer.engine.meter import SKIPPED, Meter
 from tui_trainer.engine.metrics import Reducer
 from tui_trainer.engine.micro import MicroBatches
 from tui_trainer.engine.nonfinite import running_statistics
+from tui_trainer.engine.several import members_of
 from tui_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -38,11 +40,17 @@ class Forward:
         criterion: handed to compute_loss.
         device: its type chooses autocast's rules.
         precision: float32, bfloat16 or float16.
+
+    Attributes:
+        trains_itself: the task makes its own training steps, which `__call__` knows nothing of.
+        parts: names of the parts that a loss was made of so far; the lower, the better.
     """
 
     def __init__(self, task: Task, criterion: Any, device: torch.device, precision: str) -> None:
         self._task = task
         self._criterion = criterion
+        self.trains_itself = task.overrides("train_step")
+        self.parts: set[str] = set()
         self._autocast: Callable[[], AbstractContextManager[Any]] | None = None
         if precision != "float32":
             dtype = getattr(torch, precision)
@@ -65,15 +73,24 @@ class Forward:
         loss, outputs, targets = returned
         parts: Values = {}
         if isinstance(loss, dict):
-            parts = {name: part for name, part in loss.items() if name != "loss"}
-            loss = loss["loss"]
+            loss, parts = _divided("compute_loss", loss)
+            self.parts.update(parts)
         # Detached, so that metrics never keep a graph alive.
         metrics = self._task.metrics(_detached(outputs), targets)
-        values: Values = {"loss": loss, **parts, **metrics}
-        for name, value in values.items():
-            if not isinstance(value, (Tensor, Reducer)):
-                values[name] = _scalar(name, value)
-        return loss, values
+        return loss, _as_values({"loss": loss, **parts, **metrics})
+
+    def own_step(self, context: StepContext, batch: Any) -> Values:
+        """Let the task make its own training step on a batch. Returns what it wants recorded of it."""
+        with self._autocast() if self._autocast else nullcontext():
+            returned = self._task.train_step(context, batch)
+        if not isinstance(returned, dict):
+            raise TrainerError(
+                "wrong train_step",
+                f"train_step returned {_kind(returned)}",
+                'return a dict: {"loss": scalar tensor, name: scalar tensor, …}',
+            )
+        loss, parts = _divided("train_step", returned)
+        return _as_values(_detached({"loss": loss, **parts}))
 
     def count(self, batch: Any) -> int | Tensor:
         """What the batch's loss is a mean over."""
@@ -85,6 +102,25 @@ def measure(model: nn.Module, forward: Forward, batches: Sequence[Any]) -> Measu
     return [(forward(model, batch)[1], forward.count(batch)) for batch in batches]
 
 
+def _divided(method: str, losses: dict[str, Any]) -> tuple[Any, Values]:
+    """The total of what a task returned as named losses, and its parts."""
+    if "loss" not in losses:
+        raise TrainerError(
+            f"wrong {method}",
+            f"{method} returned a dict with {', '.join(map(str, losses)) or 'nothing'}, and no loss",
+            '{"loss": total, name: part, …}: the total is what the run is judged by',
+        )
+    return losses["loss"], {name: part for name, part in losses.items() if name != "loss"}
+
+
+def _as_values(values: dict[str, Any]) -> Values:
+    """Values to record; plain numbers become tensors."""
+    for name, value in values.items():
+        if not isinstance(value, (Tensor, Reducer)):
+            values[name] = _scalar(name, value)
+    return values
+
+
 def _kind(value: Any) -> str:
     return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
 
@@ -94,7 +130,7 @@ def _scalar(name: str, value: Any) -> Tensor:
     if name == "loss":
         raise TrainerError(
             "loss is no tensor",
-            f"compute_loss returned a {type(value).__name__} as loss",
+            f"a {type(value).__name__} was returned as loss",
             "return the scalar tensor itself, not its .item()",
         )
     try:
@@ -149,13 +185,17 @@ class Updater:
 
     Args:
         model: the network.
-        optimizer: any of torch.optim; LBFGS evaluates the window as often as it likes.
+        optimizer: any of torch.optim, or several as one; LBFGS evaluates the window as often as it likes.
         clip_norm: gradients with a larger norm are scaled down to it.
         scaler: for float16; None otherwise.
         ema_decay: keep an exponential moving average of the weights.
         skips: leave out steps whose gradient is NaN or infinite. For optimizers that are not fused the host
             has to know, and waits for the device.
         micro: how many samples go through the model at once.
+        context: of a task that makes its training steps itself.
+
+    Attributes:
+        epoch: epochs done, for the context.
     """
 
     def __init__(
@@ -168,8 +208,10 @@ class Updater:
         ema_decay: float | None = None,
         skips: bool = False,
         micro: MicroBatches | None = None,
+        context: StepContext | None = None,
     ) -> None:
         self.micro = micro or MicroBatches()
+        self.epoch = 0
         self._model = model
         self._optimizer = optimizer
         self._clip_norm = clip_norm
@@ -181,7 +223,14 @@ class Updater:
             if skips
             else []
         )
-        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._parameters = _parameters(optimizer)
+        self._context = context
+        if context is not None:
+            context.bind(self._own_backward, self._own_update)
+            known = {id(p) for p in self._parameters}
+            self._parameters += [p for p in model.parameters() if id(p) not in known]
+        self._stepped = False
+        self._skipped: Tensor | None = None
         self.averaged: AveragedModel | None = None
         if ema_decay is not None:
             self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))  # type: ignore[no-untyped-call]
@@ -192,8 +241,11 @@ class Updater:
             self._closure_step(window, forward, meter)
         else:
             before = [statistic.clone() for statistic in self._statistics]
-            _, measured = self._backward(window, forward)
-            skipped = self._update()
+            if self._context is not None:
+                measured, skipped = self._own_steps(self._context, window, forward, meter.step - 1)
+            else:
+                _, measured = self._backward(window, forward)
+                skipped = self._update(self._optimizer)
             if skipped is not None:
                 # A bad batch went through them before it was known to be one.
                 for statistic, old in zip(self._statistics, before, strict=True):
@@ -208,35 +260,82 @@ class Updater:
         # No lambda: frames of a traceback would go on holding what it closes over, the model too.
         return self.micro.run(window, forward.count, partial(self._gradients, forward=forward))
 
-    def _update(self) -> Tensor | None:
-        """Let the optimizer make its step, unless the gradient forbids it.
+    def _own_steps(
+        self, context: StepContext, window: Sequence[Any], forward: Forward, step: int
+    ) -> tuple[Measured, Tensor | None]:
+        """The task's own step on each batch."""
+        self._skipped = None
+        context.at(self.epoch, step)
+        measured: Measured = []
+        for batch in window:
+            self._begin_anew()
+            measured.append((forward.own_step(context, batch), forward.count(batch)))
+        self._end_scaling()
+        return measured, self._skipped
+
+    def _own_backward(self, loss: Tensor) -> None:
+        if self._stepped:
+            # Losses that were differentiated before the step are done with.
+            self._end_scaling()
+            self._begin_anew()
+        # Backward follows the precision of the forward pass by itself.
+        with torch.autocast(loss.device.type, enabled=False):
+            (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+
+    def _own_update(self, optimizer: Optimizer) -> None:
+        skipped = self._update(optimizer, last=False)
+        self._stepped = True
+        if skipped is not None:
+            self._skipped = skipped if self._skipped is None else torch.maximum(self._skipped, skipped)
+
+    def _begin_anew(self) -> None:
+        self._stepped = False
+        # As zero_grad does, without its profiler scope: it costs as much as a small layer.
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def _end_scaling(self) -> None:
+        # All steps made of one backward have its scale.
+        if self._scaler is not None and self._stepped:
+            self._scaler.update()
+
+    def _update(self, optimizer: Optimizer, last: bool = True) -> Tensor | None:
+        """Let an optimizer, or several together, make a step, unless the gradient forbids it.
+
+        Args:
+            optimizer: one, or several as one.
+            last: the scale of the loss may change after it.
 
         Returns:
             1 where it was skipped, else 0, on the device; None where steps are not skipped.
         """
-        optimizer, scaler = self._optimizer, self._scaler
+        scaler, members = self._scaler, members_of(optimizer).values()
         if scaler is not None and (self._clip_norm is not None or self._skips):
-            scaler.unscale_(optimizer)
-        skipped = self._clip()
+            for member in members:
+                scaler.unscale_(member)
+        skipped = self._clip(self._parameters if self._context is None else _parameters(optimizer))
         if scaler is not None:
-            # It skips by itself.
-            scaler.step(optimizer)
-            scaler.update()
+            for member in members:
+                # It skips by itself.
+                scaler.step(member)
+            if last:
+                scaler.update()
         elif skipped is None:
-            optimizer.step()
-        elif _skips_on_device(optimizer):
-            # What GradScaler tells fused optimizers: they leave the step out on the device.
-            optimizer.grad_scale, optimizer.found_inf = None, skipped  # type: ignore[attr-defined]
-            optimizer.step()
-            del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined]
+            for member in members:
+                member.step()
+        elif all(_skips_on_device(member) for member in members):
+            for member in members:
+                # What GradScaler tells fused optimizers: they leave the step out on the device.
+                member.grad_scale, member.found_inf = None, skipped  # type: ignore[attr-defined]
+                member.step()
+                del member.grad_scale, member.found_inf  # type: ignore[attr-defined]
         elif not bool(skipped):
-            optimizer.step()
+            for member in members:
+                member.step()
         return skipped
 
     def _gradients(self, batches: Sequence[Any], forward: Forward) -> tuple[Tensor, Measured]:
-        # As zero_grad does, without its profiler scope: it costs as much as a small layer.
-        for parameter in self._parameters:
-            parameter.grad = None
+        self._begin_anew()
         counts = [forward.count(batch) for batch in batches]
         whole = sum(counts)
         if not isinstance(whole, Tensor):
@@ -262,12 +361,12 @@ class Updater:
             if first:
                 meter.add_all(measured)
             first = False
-            self._clip()
+            self._clip(self._parameters)
             return float(total)
 
         self._optimizer.step(closure)
 
-    def _clip(self) -> Tensor | None:
+    def _clip(self, parameters: Sequence[Tensor]) -> Tensor | None:
         """Scale gradients down to the norm that is allowed.
 
         Returns:
@@ -275,9 +374,13 @@ class Updater:
         """
         if not self._skips:
             if self._clip_norm is not None:
-                nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+                nn.utils.clip_grad_norm_(parameters, self._clip_norm)
             return None
-        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if self._clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
+            nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
         return (~torch.isfinite(norm)).float()
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]

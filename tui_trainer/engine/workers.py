@@ -16,7 +16,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from tui_trainer.engine.alerts import Alert
-from tui_trainer.engine.failure import worker_traceback
+from tui_trainer.engine.frames import worker_traceback
 from tui_trainer.errors import TrainerError
 
 MOST_DEATHS = 3

@@ -18,11 +18,12 @@ from tui_trainer.headless.words import (
     number,
     one_line,
     pairs,
+    parameters,
     rate,
     seconds,
     short_name,
 )
-from tui_trainer.runs.events import CHANGED_HPARAMS
+from tui_trainer.runs.events import CHANGED_HPARAMS, CHANGED_SOURCE
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import parse_tag
 from tui_trainer.runs.reader import RunReader
@@ -158,8 +159,9 @@ class Story:
         kinds: dict[str, Kind] = {"error": "error", "info": "note"}
         kind = kinds.get(level, "warning")
         if kind == "error":
-            self._reported.add(said)
-        if event.get("fatal") or title == CHANGED_HPARAMS:
+            first = str(event.get("message") or "").split("\n", 1)[0]
+            self._reported.add(one_line(f"{title}: {first}") if first else title)
+        if event.get("fatal") or title in (CHANGED_HPARAMS, CHANGED_SOURCE):
             # What a run dies of is said as the command's error, what was changed before it started.
             return []
         text = f"{level or 'alert'}: {said}" + (f" ({hint})" if hint else "")
@@ -197,7 +199,7 @@ def header(event: Event, state: RunState, folder: str) -> list[Line]:
         if math.isfinite(count := as_number(event.get(f"{split}_samples"))) and count > 0
     ]
     if state.parameters is not None:
-        task.append(f"{state.parameters:,} parameters")
+        task.append(parameters(state.parameters, state.trained_parameters))
     name, reason = (one_line(str(event.get(key) or "")) for key in ("device_name", "device_reason"))
     device = f"{name or state.device} ({reason})" if reason else name or state.device
     ranks = f", {state.world_size} ranks" if state.world_size > 1 else ""

@@ -161,6 +161,45 @@ def near_path(path: Path) -> str:
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
+def parameters(total: int | None, trained: int | None) -> str:
+    """`42,762 parameters`, `11,689,512 parameters, 5,130 of them trained`; nothing where it is not known."""
+    if total is None:
+        return ""
+    some = trained is not None and trained != total
+    return f"{plural(total, 'parameter')}{f', {trained:,} of them trained' if some else ''}"
+
+
 def plural(count: int, word: str) -> str:
     """`1 epoch`, `1,437 epochs`."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def in_columns(
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    spare: Sequence[int] = (),
+    width: float = math.inf,
+) -> list[str]:
+    """Rows as lines with columns of equal width; a column without any text takes no room.
+
+    Args:
+        rows: of equally many cells; the first one may be the heading.
+        right: columns to align to the right.
+        spare: columns to leave out, in this order, while the lines are wider than `width`.
+        width: characters of a line.
+    """
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    for column in spare:
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        if sum(widths) + 2 * (sum(1 for w in widths if w) - 1) <= width:
+            break
+        rows = [[*row[:column], "", *row[column + 1 :]] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cell for cell, width in zip(cells, widths, strict=True) if width).rstrip())
+    return lines

@@ -127,7 +127,9 @@ class Seq2Seq(nn.Module):
         """What the decoder attends to (keys, values, mask); its first state (layers, batch, d_model_dec)."""
         features, end, mask = self.encoder(inputs)
         features = self.drop(features)
-        state = torch.tanh(self.bridge(end)).view(len(end), self.n_layers, -1).transpose(0, 1).contiguous()
+        state = (
+            torch.tanh(self.bridge(end)).view(end.shape[0], self.n_layers, -1).transpose(0, 1).contiguous()
+        )
         return (self.keys(features), self.values(features), mask.unsqueeze(1)), state
 
     def step(self, before: Tensor, memory: Memory, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +144,9 @@ class Seq2Seq(nn.Module):
         """
         keys, values, mask = memory
         hidden, state = self.decoder(self.drop(self.embedding(before)), state)
-        seen = F.scaled_dot_product_attention(hidden, keys, values, attn_mask=mask)
+        # One head: what exports models knows attention with heads only.
+        query, key, value, visible = (part.unsqueeze(1) for part in (hidden, keys, values, mask))
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=visible).squeeze(1)
         mixed = torch.tanh(self.mix(torch.cat([hidden, seen], -1)))
         return self.head(self.drop(mixed)), state
 

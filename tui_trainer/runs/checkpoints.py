@@ -47,6 +47,18 @@ def read_index(layout: RunLayout) -> list[Entry]:
         raise FileError("corrupt checkpoint index", f"{path} is not a list of checkpoints", hint) from error
 
 
+def entry_of(layout: RunLayout, tag: str) -> Entry:
+    """A checkpoint's entry.
+
+    Raises:
+        FileError: there is no such checkpoint, or the index is corrupt.
+    """
+    entry = next((entry for entry in read_index(layout) if entry["tag"] == tag), None)
+    if entry is None:
+        raise FileError("no such checkpoint", f"{layout.root.name} has no checkpoint {tag} any more")
+    return entry
+
+
 def create_index(layout: RunLayout) -> None:
     """Begin an index without entries: whatever a killed first save leaves is then known to be nobody's.
 

@@ -34,7 +34,7 @@ def record_files(layout: RunLayout) -> list[Path]:
 
 def record_folders(layout: RunLayout) -> list[Path]:
     """The folders of a record, which belong to it with all that is in them."""
-    return [layout.checkpoints, layout.control, layout.task_source, layout.root / "media"]
+    return [layout.checkpoints, layout.control, layout.task_source, layout.media, layout.logs]
 
 
 def delete_record(layout: RunLayout) -> None:

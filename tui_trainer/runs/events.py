@@ -26,10 +26,12 @@ from typing import Any
 
 from tui_trainer.runs.json_values import as_number, loads, plain, scalar
 
-__all__ = ["CHANGED_HPARAMS", "ROLLED_BACK", "as_number", "decode", "encode"]
+__all__ = ["CHANGED_HPARAMS", "CHANGED_SOURCE", "ROLLED_BACK", "as_number", "decode", "encode"]
 
 CHANGED_HPARAMS = "changed hparams"
 """Title of the alerts that tell what is different about the hparams that a run goes on with."""
+CHANGED_SOURCE = "task file has changed"
+"""Title of the alerts that tell that a run goes on with another source of its task than it began with."""
 ROLLED_BACK = "rolled back"
 """Title of the alerts that tell that training went back to a checkpoint. They outlast what is taken back."""
 

@@ -26,6 +26,7 @@ _COUNTS = (
     "batch_size",
     "world_size",
     "parameters",
+    "trained_parameters",
     "train_samples",
     "test_samples",
 )
@@ -256,7 +257,8 @@ class Builder:
     def _alert(self, event: Event) -> None:
         level, title, message = (str(event.get(key, "")) for key in ("level", "title", "message"))
         step = _count(event.get("step")) or 0
-        self._alerts.append(Alert(level, title, message, step, as_number(event.get("time"))))
+        hint = str(event.get("hint") or "")
+        self._alerts.append(Alert(level, title, message, step, as_number(event.get("time")), hint))
         self._values["alert_count"] += 1
 
     def _run_end(self, event: Event) -> None:

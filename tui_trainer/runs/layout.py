@@ -77,6 +77,21 @@ class RunLayout:
     def checkpoints_index(self) -> Path:
         return self.checkpoints / "checkpoints.json"
 
+    @property
+    def data_facts(self) -> Path:
+        """What a prediction must know of the data: names of classes, a vocabulary, means."""
+        return self.checkpoints / "data.json"
+
+    @property
+    def media(self) -> Path:
+        """Images that the task logged."""
+        return self.root / "media"
+
+    @property
+    def logs(self) -> Path:
+        """What was made of the record for other tools."""
+        return self.root / "logs"
+
     def model_file(self, tag: str) -> Path:
         """The state_dict of a checkpoint."""
         return self.checkpoints / f"model_{tag}.pt"

@@ -132,13 +132,14 @@ def parent_of(value: Any) -> Parent | None:
 
 @dataclass(frozen=True)
 class Alert:
-    """Something a person should know. `step` is 0 where it does not apply."""
+    """Something a person should know, and what to do about it. `step` is 0 where it does not apply."""
 
     level: str
     title: str
     message: str
     step: int
     time: float
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ class RunState:
         world_size: number of ranks.
         device: as the trainer named it.
         parameters: number of parameters; None where unknown.
+        trained_parameters: those of them that are not frozen.
         train_samples: None where unknown (an iterable data set).
         test_samples: None where unknown or without a test set.
         hparams: as recorded.
@@ -209,6 +211,7 @@ class RunState:
     world_size: int = 1
     device: str = ""
     parameters: int | None = None
+    trained_parameters: int | None = None
     train_samples: int | None = None
     test_samples: int | None = None
     hparams: Mapping[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui_trainer.config.hparams import Hparams
-from tui_trainer.errors import TrainerError
+from tui_trainer.errors import TrainerError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -34,12 +34,14 @@ class Task:
         metric_names: names that `metrics` returns, where they are known before data is read; then a wrong
             `monitor` is refused before anything is loaded.
         directions: for a metric whose name does not tell, "min" or "max", whichever is better.
+        normalizes: the model brings its inputs to one scale by itself, so the data report is silent about it.
     """
 
     name: str = ""
     hparams_class: ClassVar[type[Hparams]] = Hparams
     metric_names: ClassVar[tuple[str, ...] | None] = None
     directions: ClassVar[Mapping[str, str]] = {}
+    normalizes: ClassVar[bool] = False
 
     def datasets(self, hparams: Any) -> Any:
         """The data.
@@ -49,11 +51,18 @@ class Task:
             (train, val, test). Each is a `Dataset`, an `IterableDataset`, or a tuple of tensors or arrays
             with samples in dim 0.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define datasets(hparams)")
+        raise _undefined(self, "datasets")
+
+    def readable(self, sample: Any) -> Any:
+        """A sample of `datasets` as people read it, for the data report: text for tokens, columns by name.
+
+        Called after `datasets`. Of a tuple, the last is the target. Default: the sample itself.
+        """
+        return sample
 
     def model(self, hparams: Any) -> nn.Module:
         """The network. Called after `datasets`."""
-        raise NotImplementedError(f"{type(self).__name__} must define model(hparams)")
+        raise _undefined(self, "model")
 
     def criterion(self, hparams: Any) -> Any:
         """The loss as a callable (outputs, targets) -> scalar tensor.
@@ -96,7 +105,7 @@ class Task:
             others.
         """
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise _unknown_batch(type(self).__name__, batch)
+            raise _unknown_batch(self, batch)
         *inputs, targets = batch
         outputs = model(*inputs)
         return criterion(outputs, targets), outputs, targets
@@ -127,7 +136,8 @@ class Task:
 
         Returns:
             {name: scalar tensor (a mean, weighted by `count`) or a reducer of `tui_trainer`: Mean, Sum,
-            Ratio, Last, R2}. Default: accuracy for class indices, mae for numbers of the outputs' own shape.
+            Ratio, Last, R2, ConfusionMatrix}. Default: accuracy for class indices, mae for numbers of the
+            outputs' own shape.
         """
         import torch
 
@@ -212,10 +222,23 @@ def _number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _unknown_batch(task: str, batch: Any) -> TrainerError:
-    what = f"a tuple of {len(batch)}" if isinstance(batch, (tuple, list)) else f"a {type(batch).__name__}"
+def _undefined(task: Task, method: str) -> UsageError:
+    name, own = type(task).__name__, [word for word in vars(type(task)) if word[0] != "_"]
+    return UsageError(
+        f"{method}() is missing",
+        f"{name} does not define it{did_you_mean(method, own)}",
+        f"def {method}(self, hparams): …",
+    )
+
+
+def _unknown_batch(task: Task, batch: Any) -> TrainerError:
+    from tui_trainer.engine.describe import describe
+
+    hint = "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)"
+    if task.overrides("train_step"):
+        hint += "; or leave nothing to evaluate: datasets() returns (train, None)"
     return TrainerError(
         "batch is not (inputs, targets)",
-        f"the loader yields {what}, which {task} says nothing about",
-        "define compute_loss(self, model, batch, criterion), which returns (loss, outputs, targets)",
+        f"the loader yields {describe(batch)}, and {type(task).__name__} does not say what to do with it",
+        hint,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -91,6 +91,12 @@ class CharLMHparams(Hparams):
         description="Length of the text that is written after each epoch as a sample; 0: none.",
     )  # fmt: skip
 
+    temperature: float = Field(
+        0.8, gt=0, le=100, group="Run",
+        on_resume="safe",
+        description="How surprising samples and predictions are; near 0 always the likeliest character.",
+    )  # fmt: skip
+
     def cross_checks(self) -> Iterator[tuple[str, str]]:
         """Heads divide the width; the loss is one over classes."""
         yield from super().cross_checks()
@@ -115,6 +121,15 @@ class CharLM(Task):
 
     vocabulary: Vocabulary
 
+    def __init__(self) -> None:
+        self._hparams: CharLMHparams | None = None
+        self._fitted = False
+
+    @property
+    def classes(self) -> list[str]:
+        """The characters, the one that stands for all others first."""
+        return ["\ufffd", *self.vocabulary.characters]
+
     def datasets(self, hparams: CharLMHparams) -> tuple[Any, ...]:
         """Windows of the text as one view: (windows, context + 1) uint8 in a tuple, for each part.
 
@@ -125,7 +140,8 @@ class CharLM(Task):
         from tui_trainer.datasets.corpus import read_tokens
 
         path = Path(hparams.dataset_path).expanduser() if hparams.dataset_path else None
-        corpus = read_tokens(path, hparams.text_column, hparams.max_chars)
+        known = self.vocabulary if self._fitted else None
+        corpus = read_tokens(path, hparams.text_column, hparams.max_chars, known)
         tokens, where = corpus.tokens, str(path or "the standard library")
         self.vocabulary = corpus.vocabulary
         if len(self.vocabulary) < 3:
@@ -148,10 +164,16 @@ class CharLM(Task):
             return trained, tested
         return trained, windows(tokens[val_from:test_from], "validation"), tested
 
+    def readable(self, sample: Any) -> str:
+        """The text of a window."""
+        return self.vocabulary.decode(_tokens(sample).tolist())
+
     def model(self, hparams: CharLMHparams) -> nn.Module:
         """A GPT over the text's characters."""
         from tui_trainer.models.gpt import GPT
 
+        # Predictions are drawn as the hparams say, which `predict` is not told.
+        self._hparams = hparams
         return GPT(
             vocab_size=len(self.vocabulary),
             context=hparams.context,
@@ -220,10 +242,64 @@ class CharLM(Task):
         device = next(model.parameters()).device
         start = torch.from_numpy(self.vocabulary.encode(START))[None].to(device)
         generator = torch.Generator().manual_seed(hparams.seed)
-        tokens = generate(model, start, hparams.sample_chars, hparams.context, generator)[0, len(START) :]
-        text = self.vocabulary.decode(tokens.tolist())
-        # The corpus may hold escape sequences, and the sample is shown on a terminal.
-        return "".join(symbol if symbol.isprintable() or symbol in "\n\t" else "\ufffd" for symbol in text)
+        tokens = generate(
+            model, start, hparams.sample_chars, hparams.context, generator, hparams.temperature
+        )[0, len(START) :]
+        return _shown(self.vocabulary.decode(tokens.tolist()))
+
+    def data_facts(self) -> dict[str, Any]:
+        """The characters, by token."""
+        return {"classes": self.classes}
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take the characters; text that is read later is taken with them."""
+        from tui_trainer.datasets.text import Vocabulary
+
+        self.vocabulary, self._fitted = Vocabulary(facts["classes"][1:]), True
+
+    def read_inputs(self, hparams: CharLMHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """A text file as one prompt; an empty one begins as a sample does.
+
+        Raises:
+            FileError: it is no text.
+        """
+        import torch
+
+        from tui_trainer.datasets.text import read_text
+
+        text = read_text(path)
+        yield {"prompt": text}, torch.from_numpy(self.vocabulary.encode(text or START))
+
+    def predict(self, model: nn.Module, inputs: Tensor) -> Any:
+        """Prompts, continued by `sample_chars` characters.
+
+        Args:
+            model: the network.
+            inputs: (prompts, characters) tokens.
+
+        Returns:
+            (prompts, sample_chars) tokens of what comes after each prompt.
+        """
+        import torch
+
+        from tui_trainer.models.gpt import generate
+
+        hparams = self._hparams
+        assert hparams is not None
+        generator = torch.Generator().manual_seed(hparams.seed)
+        tokens = generate(
+            model, inputs, hparams.sample_chars, hparams.context, generator, hparams.temperature
+        )
+        return tokens[:, inputs.shape[1] :]
+
+    def prediction_rows(self, outputs: Any) -> list[dict[str, Any]]:
+        """The text of each continuation."""
+        return [{"text": _shown(self.vocabulary.decode(row))} for row in outputs.tolist()]
+
+
+def _shown(text: str) -> str:
+    """Text as it may be shown on a terminal: a corpus may hold escape sequences."""
+    return "".join(symbol if symbol.isprintable() or symbol in "\n\t" else "\ufffd" for symbol in text)
 
 
 def _windows(tokens: np.ndarray, part: str, least: int, context: int, where: str) -> tuple[Tensor]:

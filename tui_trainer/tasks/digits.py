@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tui_trainer.config.hparams import Field, Hparams
 from tui_trainer.tasks.base import Task
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 LOSSES = ("auto", "CrossEntropyLoss", "MultiMarginLoss")
 """Losses that take scores of classes and class indices."""
@@ -59,10 +60,13 @@ class Digits(Task):
 
     hparams_class = DigitsHparams
     metric_names: ClassVar = ("accuracy",)
+    normalizes: ClassVar = True
+    classes: ClassVar = tuple("0123456789")
 
     def __init__(self) -> None:
         self._mean = 0.0
         self._std = 1.0
+        self._fitted = False
 
     def datasets(self, hparams: DigitsHparams) -> tuple[Any, ...]:
         """uint8 [n, 1, 8, 8] from 0 to 16, and int64 [n]; splits are stratified by digit."""
@@ -75,8 +79,9 @@ class Digits(Task):
         splits = split_indices(
             len(digits.target), hparams.test_size, hparams.val_size, hparams.seed, digits.target
         )
-        pixels = digits.images[splits.train]
-        self._mean, self._std = float(pixels.mean()), float(pixels.std())
+        if not self._fitted:
+            pixels = digits.images[splits.train]
+            self._mean, self._std = float(pixels.mean()), float(pixels.std())
         images = torch.from_numpy(digits.images).to(torch.uint8).unsqueeze(1)
         targets = torch.from_numpy(digits.target).long()
         return splits.datasets(lambda rows: (images[rows], targets[rows]))
@@ -91,3 +96,35 @@ class Digits(Task):
         if hparams.network == "mlp":
             return MLP(64, hparams.latent_dim, hparams.n_layers, 10, hparams.dropout, first)
         return CNN(1, (8, 8), hparams.latent_dim, hparams.n_layers, 10, hparams.dropout, first)
+
+    def data_facts(self) -> dict[str, Any]:
+        """Names of the digits, and the pixels' mean and std."""
+        return {"classes": list(self.classes), "mean": self._mean, "std": self._std}
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take mean and std; data that are read later are taken with them."""
+        self._mean, self._std, self._fitted = float(facts["mean"]), float(facts["std"]), True
+
+    def read_inputs(self, hparams: DigitsHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """Images with light digits on a dark ground, or rows of 64 numbers from 0 to 16, as [1, 8, 8].
+
+        Raises:
+            FileError: what is there is neither.
+        """
+        from tui_trainer.datasets.image_files import is_images
+        from tui_trainer.datasets.images import Format, read_images
+        from tui_trainer.errors import FileError
+
+        if is_images(path):
+            for known, image in read_images(path, Format((8, 8), 1)):
+                yield known, image / 255 * 16
+            return
+        from tui_trainer.datasets.inputs import read_rows
+
+        for known, row in read_rows(path):
+            if row.numel() != 64:
+                message = (
+                    f"{path}: {', '.join(f'{k} {v}' for k, v in known.items())} has {row.numel()} numbers"
+                )
+                raise FileError("not a digit of 8 × 8", message, "give 64 numbers from 0 to 16 a sample")
+            yield known, row.reshape(1, 8, 8)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tui_trainer.config.hparams import Field, Hparams
@@ -117,11 +118,13 @@ class Images(Task):
 
     hparams_class = ImagesHparams
     metric_names: ClassVar = ("accuracy",)
+    normalizes: ClassVar = True
 
     def __init__(self) -> None:
         self._form: Format | None = None
-        self._classes: tuple[str, ...] = ()
+        self.classes: tuple[str, ...] = ()
         self._statistics: tuple[Tensor, Tensor] | None = None
+        self._fitted = False
 
     def datasets(self, hparams: ImagesHparams) -> tuple[Any, ...]:
         """uint8 images [n, channels, h, w] and int64 targets: tensors in memory, or an `ImageDataset`.
@@ -130,11 +133,9 @@ class Images(Task):
             UsageError: no `dataset_path`, or a split without samples.
             FileError: data that can't be read; names the file or folder.
         """
-        from pathlib import Path
-
         from tui_trainer.datasets import images as disk
         from tui_trainer.datasets.augment import Augmentation
-        from tui_trainer.datasets.image_files import find_images, number_classes
+        from tui_trainer.datasets.image_files import find_images, number_classes, numbered_as
 
         if hparams.dataset_path is None:
             raise UsageError(
@@ -144,9 +145,13 @@ class Images(Task):
             )
         path = Path(hparams.dataset_path).expanduser()
         found = _divided(number_classes(find_images(path, hparams.label_column)), hparams)
-        parts = (found.train, found.val, found.test)
-        form = disk.choose_format(found.train, hparams.image_size, hparams.channels)
-        self._form, self._classes = form, found.train.classes
+        if self._fitted:
+            found = numbered_as(found, self.classes)
+        else:
+            self._form = disk.choose_format(found.train, hparams.image_size, hparams.channels)
+            self.classes = found.train.classes
+        parts, form = (found.train, found.val, found.test), self._form
+        assert form is not None
         in_memory = disk.fits_in_memory([part for part in parts if part is not None], form)
         augment = Augmentation(hparams.flip, hparams.crop, hparams.rotate)
         made = [self._made(part, in_memory, augment if part is found.train else None) for part in parts]
@@ -166,7 +171,7 @@ class Images(Task):
         images: Any = part.paths if part.pixels is None else part.pixels
         if in_memory:
             images = disk.load(images, self._form)
-        if augment is not None:
+        if augment is not None and not self._fitted:
             step = 1 if in_memory else -(-len(images) // _STATISTICS_OF)
             some = images if in_memory else disk.load(images[::step], self._form)
             self._statistics = disk.channel_statistics(some)
@@ -188,12 +193,45 @@ class Images(Task):
             self._form.size,
             hparams.latent_dim,
             hparams.n_layers,
-            len(self._classes),
+            len(self.classes),
             hparams.dropout,
             Standardize(*self._statistics),
         )
-        model.register_buffer("classes", json_tensor(list(self._classes)))
+        model.register_buffer("classes", json_tensor(list(self.classes)))
         return model
+
+    def data_facts(self) -> dict[str, Any]:
+        """Names of the classes, what images are brought to, and each channel's mean and std."""
+        assert self._form is not None
+        assert self._statistics is not None
+        mean, std = (values.flatten().tolist() for values in self._statistics)
+        size = {"size": list(self._form.size), "channels": self._form.channels}
+        return {"classes": list(self.classes), **size, "mean": mean, "std": std}
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take all of it; images that are read later are taken likewise."""
+        import torch
+
+        from tui_trainer.datasets.images import Format
+
+        height, width = facts["size"]
+        self._form = Format((int(height), int(width)), int(facts["channels"]))
+        self.classes = tuple(str(name) for name in facts["classes"])
+        mean, std = (
+            torch.tensor(facts[name], dtype=torch.float32)[:, None, None] for name in ("mean", "std")
+        )
+        self._statistics, self._fitted = (mean, std), True
+
+    def read_inputs(self, hparams: ImagesHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """An image file, every image below a folder, or images in a `.npy` or IDX file.
+
+        Raises:
+            FileError: there is no image, or one can't be read.
+        """
+        from tui_trainer.datasets.images import read_images
+
+        assert self._form is not None
+        return read_images(path, self._form)
 
 
 def _divided(found: Found, hparams: ImagesHparams) -> Found:

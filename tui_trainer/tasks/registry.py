@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -16,8 +16,11 @@ from types import ModuleType
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.reserved import RESERVED
+from tui_trainer.engine.describe import a
 from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
 from tui_trainer.tasks.base import Task
+from tui_trainer.tasks.declared import check_methods
+from tui_trainer.tasks.fresh import found_through, fresh, part_of
 
 BUILT_IN = {
     "digits": "tui_trainer.tasks.digits:Digits",
@@ -26,6 +29,9 @@ BUILT_IN = {
     "char_lm": "tui_trainer.tasks.char_lm:CharLM",
     "seq2seq": "tui_trainer.tasks.seq2seq:Seq2Seq",
 }
+
+# Python's own test package is nobody's module, and test.py a usual name.
+_NEEDED_MODULES = {"numpy", "torch", *sys.stdlib_module_names} - {"test"}
 
 ENTRY_POINT_GROUP = "tui_trainer.tasks"
 
@@ -65,14 +71,14 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),), kept: Path | None 
         TrainerError: the user's code raised while it was imported.
     """
     where = known_tasks().get(word)
-    if where is not None:
-        module_name, _, class_name = where.partition(":")
-        found = _task_class(_import(module_name, word), class_name, word)
-    elif (split := _split_file(word)) is not None:
-        found = _task_class(_import_file(_find(split[0], folders, kept)), split[1], word)
-    elif _is_module_path(word):
-        module_name, _, class_name = word.partition(":")
-        found = _task_class(_import(module_name, word), class_name, word)
+    if where is None and (split := _split_file(word)) is not None:
+        path = _find(split[0], folders, kept).resolve()
+        with fresh(found_through(path.parent)):
+            found = _task_class(_import_file(path), split[1], word)
+    elif where is not None or _is_module_path(word):
+        module_name, _, class_name = (where or word).partition(":")
+        with fresh(part_of(module_name.partition(".")[0])):
+            found = _task_class(_import(module_name, word), class_name, word)
     else:
         names = sorted(known_tasks())
         raise UsageError(
@@ -81,9 +87,35 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),), kept: Path | None 
             f"built-in tasks: {', '.join(names)}; your own: my_task.py or package.module:Class",
         )
     check_hparams_class(found)
-    task = found()
+    task = _made(found, word)
+    check_methods(task)
     task.name = word
     return task
+
+
+def _made(found: type[Task], word: str) -> Task:
+    """An object of a task's class.
+
+    Raises:
+        UsageError: the class wants arguments.
+        TrainerError: the user's code raised.
+    """
+    needed = [
+        name
+        for name, parameter in inspect.signature(found).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if needed:
+        raise UsageError(
+            "the task wants arguments",
+            f"{word}: {found.__name__}() is made without any, and __init__ wants {', '.join(needed)}",
+            "give them defaults, or declare them in hparams_class, so that they are flags",
+        )
+    try:
+        return found()
+    except (Exception, SystemExit) as error:
+        raise _failed("task can't be made", word, error) from error
 
 
 def _find(name: str, folders: Sequence[Path], kept: Path | None) -> Path:
@@ -101,15 +133,7 @@ def _find(name: str, folders: Sequence[Path], kept: Path | None) -> Path:
 
 def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
-    try:
-        compile(path.read_bytes(), str(path), "exec")
-    except OSError as error:
-        raise FileError("task file unreadable", f"{path}: {error.strerror}") from error
-    except (SyntaxError, ValueError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise FileError(
-            "task file does not parse", f"{path}{line}: {getattr(error, 'msg', error)}"
-        ) from error
+    _check_source(path)
     # Loader workers that are spawned import the module by this name, so its folder goes on the path.
     folder = str(path.parent)
     if folder not in sys.path:
@@ -118,9 +142,7 @@ def _import_file(path: Path) -> ModuleType:
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
     name = (
-        path.stem
-        if known is None and path.stem.isidentifier()
-        else f"tui_trainer_task_{abs(hash(str(path))):x}"
+        path.stem if known is None and "." not in path.stem else f"tui_trainer_task_{abs(hash(str(path))):x}"
     )
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -131,10 +153,43 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if isinstance(error, Exception):
-            raise _import_failed(str(path), error, str(path)) from error
+        if isinstance(error, (Exception, SystemExit)):
+            raise _failed(_IMPORT_FAILED, path.name, error) from error
         raise
     return module
+
+
+def _check_source(path: Path) -> None:
+    """See that a task file can be run, before it is.
+
+    Raises:
+        FileError: it is unreadable or no Python.
+        UsageError: it takes the name of a module that is needed.
+    """
+    try:
+        source = path.read_bytes()
+        tree = ast.parse(source, str(path))
+        # Finds what parsing alone does not, such as a return outside of a function.
+        compile(tree, str(path), "exec")
+    except OSError as error:
+        raise FileError("task file unreadable", f"{path}: {error.strerror}") from error
+    except (SyntaxError, ValueError) as error:
+        line, text = getattr(error, "lineno", None), getattr(error, "text", None)
+        where = f"{path}:{line}" if line else str(path)
+        shown = f"\n  {text.strip()}" if text and text.strip() else ""
+        version = ".".join(map(str, sys.version_info[:3]))
+        message = f"{where}: {getattr(error, 'msg', error)}{shown}"
+        raise FileError("task file does not parse", message, f"this is Python {version}") from error
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {
+        node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    }
+    if path.stem in {name.partition(".")[0] for name in imported} or path.stem in _NEEDED_MODULES:
+        raise UsageError(
+            "task file has a module's name",
+            f"{path.name} would be imported wherever {path.stem} is meant",
+            f"give the file another name, such as my_{path.stem}.py",
+        )
 
 
 def _import(module_name: str, word: str) -> ModuleType:
@@ -149,20 +204,23 @@ def _import(module_name: str, word: str) -> ModuleType:
                 f'"{word}": there is no module {error.name}',
                 "install it, or run where it can be imported",
             ) from error
-        raise _import_failed(word, error, module_name) from error
-    except Exception as error:
-        raise _import_failed(word, error, module_name) from error
+        raise _failed(_IMPORT_FAILED, word, error) from error
+    except (Exception, SystemExit) as error:
+        raise _failed(_IMPORT_FAILED, word, error) from error
 
 
-def _import_failed(word: str, error: Exception, anchor: str) -> TrainerError:
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if frame.filename.endswith(anchor)]
-    at = f" (line {inside[-1].lineno})" if inside else ""
-    return TrainerError(
-        "task can't be imported",
-        f"{word}{at}: {type(error).__name__}: {error}",
-        "run the file with python to see it fail",
-    )
+_IMPORT_FAILED = "task can't be imported"
+
+
+def _failed(title: str, word: str, error: Exception | SystemExit) -> TrainerError:
+    """The error for code of the user's that raised before anything was trained."""
+    from tui_trainer.engine.failure import explain
+
+    explained = explain(error)
+    hint = explained.hint
+    if isinstance(error, SystemExit):
+        hint = 'what only a script does belongs under `if __name__ == "__main__":`'
+    return TrainerError(title, f"{word}: {explained.message}", hint)
 
 
 def _task_class(module: ModuleType, name: str | None, word: str) -> type[Task]:
@@ -211,7 +269,9 @@ def check_hparams_class(task: type[Task]) -> None:
     declared = task.hparams_class
     if not (inspect.isclass(declared) and issubclass(declared, Hparams)):
         raise UsageError(
-            "not a task", f"{task.__name__}.hparams_class must be a subclass of tui_trainer.Hparams"
+            "not a task",
+            f"{task.__name__}.hparams_class must be a subclass of tui_trainer.Hparams, and is {a(declared)}",
+            "hparams_class = MyHparams, the class itself",
         )
     names = declared.specs()
     taken = sorted(name for name in names if name in RESERVED or name.removeprefix("no_") in RESERVED)

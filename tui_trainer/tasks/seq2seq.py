@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tui_trainer.datasets.pairs import Characters, Pair
     from tui_trainer.engine.context import EpochContext
 
+PREDICTED_STEP = 16
+"""Texts to predict from are filled up to a multiple of so many tokens, so that many make one batch."""
 SHOWN = 5
 """Pairs that are shown with the model's answer after each epoch."""
 
@@ -101,6 +103,7 @@ class Seq2Seq(Task):
 
     def __init__(self) -> None:
         self._shown: list[Pair] = []
+        self._fitted = False
 
     @classmethod
     def make_data(cls, folder: Path) -> Path:
@@ -125,22 +128,27 @@ class Seq2Seq(Task):
         """
         import torch
 
-        from tui_trainer.datasets.pairs import Characters
         from tui_trainer.datasets.splits import divide
-        from tui_trainer.models.seq2seq import EOS, SPECIALS, UNK
 
         pairs, parts = self._pairs(hparams)
-        # Of all pairs: which symbols there are must not depend on how they are split.
-        self.inputs, self.targets = (
-            Characters(texts, specials=SPECIALS, end=EOS, unknown=UNK) for texts in zip(*pairs, strict=True)
-        )
+        if not self._fitted:
+            # Of all pairs: which symbols there are must not depend on how they are split.
+            self.inputs, self.targets = (_characters(texts) for texts in zip(*pairs, strict=True))
+            self.target_length = max(len(target) for _, target in pairs) + 1
+        elif (longest := max(len(target) for _, target in pairs)) >= self.target_length:
+            message = f"a target has {longest:,} characters, and the model writes {self.target_length - 1:,}"
+            raise FileError("target too long", message, "train on such targets first")
         inputs = torch.from_numpy(self.inputs.encode([pair[0] for pair in pairs]))
-        targets = torch.from_numpy(self.targets.encode([pair[1] for pair in pairs]))
-        self.target_length = targets.shape[1]
+        targets = torch.from_numpy(self.targets.encode([pair[1] for pair in pairs], self.target_length))
         splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed)
         unseen = next(part for part in (splits.val, splits.test, splits.train) if len(part))
         self._shown = [pairs[index] for index in unseen[:SHOWN]]
         return splits.datasets(lambda index: (inputs[index], targets[index]))
+
+    def readable(self, sample: Any) -> dict[str, str]:
+        """Input and target as texts."""
+        inputs, targets = sample
+        return {"input": self.inputs.decode(inputs.tolist()), "target": self.targets.decode(targets.tolist())}
 
     def _pairs(self, hparams: Seq2SeqHparams) -> tuple[list[Pair], tuple[int, int, int]]:
         from tui_trainer.datasets.dates import PAIRS, make_date_pairs
@@ -230,6 +238,39 @@ class Seq2Seq(Task):
         answers = self.answer(context.model, [text for text, _ in self._shown])
         context.log_text("sample", "\n".join(map(_shown_line, self._shown, answers)))
 
+    def data_facts(self) -> dict[str, Any]:
+        """The characters of both sides, and the most tokens of a target, its end included."""
+        symbols = {"input_characters": self.inputs.symbols, "target_characters": self.targets.symbols}
+        return {**symbols, "target_length": self.target_length}
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take all of it; pairs that are read later are taken with these characters."""
+        self.inputs = _characters(facts["input_characters"])
+        self.targets = _characters(facts["target_characters"])
+        self.target_length, self._fitted = int(facts["target_length"]), True
+
+    def read_inputs(self, hparams: Seq2SeqHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """Texts as rows of tokens: each line of a text file, or each `input` of a JSON or JSON lines file.
+
+        Raises:
+            FileError: it can't be read, or a text is longer than `max_length`.
+        """
+        import torch
+
+        from tui_trainer.datasets.pairs import read_texts
+
+        for where, text in read_texts(path, hparams.input_column):
+            if len(text) > hparams.max_length:
+                message = f"{where}: {len(text):,} characters, max_length is {hparams.max_length:,}"
+                raise FileError("text too long", message, f"--max-length {len(text)} accepts it")
+            # Padding changes nothing: the network never looks at it.
+            length = -(-(len(text) + 1) // PREDICTED_STEP) * PREDICTED_STEP
+            yield {"input": text}, torch.from_numpy(self.inputs.encode([text], length))[0]
+
+    def prediction_rows(self, outputs: Any) -> list[dict[str, Any]]:
+        """The text of each greedy decoding."""
+        return [{"output": self.targets.decode(row)} for row in outputs.tolist()]
+
     def answer(self, model: nn.Module, texts: list[str]) -> list[str]:
         """What the model makes of texts, by greedy decoding in evaluation mode."""
         import torch
@@ -242,6 +283,13 @@ class Seq2Seq(Task):
                 return [self.targets.decode(row) for row in model(rows).tolist()]
         finally:
             model.train(was_training)
+
+
+def _characters(texts: Iterable[str]) -> Characters:
+    from tui_trainer.datasets.pairs import Characters
+    from tui_trainer.models.seq2seq import EOS, SPECIALS, UNK
+
+    return Characters(texts, specials=SPECIALS, end=EOS, unknown=UNK)
 
 
 def _shown_line(pair: Pair, answer: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import field_validator
@@ -12,7 +14,7 @@ from tui_trainer.errors import UsageError
 from tui_trainer.tasks.base import Task
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from tui_trainer.datasets.encoding import TableEncoder, Target
     from tui_trainer.datasets.tables import Table
@@ -137,12 +139,19 @@ class Tabular(Task):
 
     hparams_class = TabularHparams
     directions: ClassVar = {"r2": "max", "mae": "min", "accuracy": "max"}
+    normalizes: ClassVar = True
 
     def __init__(self) -> None:
         self._encoder: TableEncoder | None = None
         self._target: Target | None = None
         self._target_name = ""
         self._scale: tuple[float, float] | None = None
+        self._fitted = False
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the target's classes; None for a regression."""
+        return list(self._target.classes) or None if self._target is not None else None
 
     def datasets(self, hparams: TabularHparams) -> tuple[Any, ...]:
         """Rows as `TableEncoder` encodes them, with class indices (int64) or numbers (float32).
@@ -155,33 +164,46 @@ class Tabular(Task):
         """
         import torch
 
-        from tui_trainer.datasets.encoding import TableEncoder, choose_features, mean_and_std, read_target
+        from tui_trainer.datasets.encoding import TableEncoder, choose_features, mean_and_std
         from tui_trainer.datasets.splits import divide
 
         table, name = self._table(hparams)
-        target = read_target(table, name, hparams.kind)
+        target = self._read_target(table, name, hparams)
         self._check_loss(hparams, bool(target.classes))
-        features = choose_features(table, name, hparams.ignore, hparams.numeric, hparams.categorical)
         labels = target.values if target.classes else None
         parts = table.parts or (table.rows, 0, 0)
         splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed, labels)
-        encoder = TableEncoder.fit(table, features, splits.train)
-        self._encoder, self._target, self._target_name = encoder, target, name
-        self._scale = None if target.classes else mean_and_std(target.values[splits.train])
+        encoder = self._encoder if self._fitted else None
+        if encoder is not None:
+            encoder.check(table)
+        else:
+            features = choose_features(table, name, hparams.ignore, hparams.numeric, hparams.categorical)
+            encoder = TableEncoder.fit(table, features, splits.train)
+            self._encoder, self._target, self._target_name = encoder, target, name
+            self._scale = None if target.classes else mean_and_std(target.values[splits.train])
         inputs = torch.from_numpy(encoder.encode(table, splits.order))
         targets = torch.from_numpy(target.values[splits.order])
         if self._scale is not None:
             targets = (targets - self._scale[0]).float()
         return splits.sliced(inputs, targets)
 
-    def _table(self, hparams: TabularHparams) -> tuple[Table, str]:
-        from pathlib import Path
+    def readable(self, sample: Any) -> Any:
+        """({column: number, text or None}, {target: number or class}), as the table has them."""
+        assert self._encoder is not None
+        assert self._target is not None
+        inputs, target = sample
+        if self._scale is not None:
+            value: Any = float(target) + self._scale[0]
+        else:
+            value = self._target.classes[int(target)]
+        return self._encoder.decode(inputs.numpy()), {self._target_name: value}
 
+    def _table(self, hparams: TabularHparams) -> tuple[Table, str]:
         from tui_trainer.datasets.tables import built_in_table, read_table
 
         if hparams.dataset_path is None:
             return built_in_table(hparams.table), hparams.target or "target"
-        table = read_table(Path(hparams.dataset_path).expanduser(), texts=hparams.categorical)
+        table = read_table(Path(hparams.dataset_path).expanduser(), texts=self._texts(hparams))
         target = hparams.target or table.target
         if target is None:
             names = ", ".join(list(table.columns)[:50])
@@ -189,6 +211,21 @@ class Tabular(Task):
                 "no target", "name the column to predict with --target", f"columns of {table.source}: {names}"
             )
         return table, target
+
+    def _texts(self, hparams: TabularHparams) -> tuple[str, ...]:
+        """Columns to read as texts."""
+        if self._fitted and self._encoder is not None:
+            return self._encoder.features.categorical
+        return tuple(hparams.categorical)
+
+    def _read_target(self, table: Table, name: str, hparams: TabularHparams) -> Target:
+        from tui_trainer.datasets.encoding import as_classes, read_target
+
+        if not self._fitted or self._target is None:
+            return read_target(table, name, hparams.kind)
+        known = self._target.classes
+        target = read_target(table, name, "classification" if known else "regression")
+        return as_classes(target, known, table.source) if known else target
 
     def _check_loss(self, hparams: TabularHparams, classes: bool) -> None:
         kind = "classification" if classes else "regression"
@@ -256,3 +293,49 @@ class Tabular(Task):
         outputs = model(inputs)
         # On the CPU, since not every device has float64.
         return outputs if self._scale is None else outputs.cpu().double() + self._scale[0]
+
+    def data_facts(self) -> dict[str, Any]:
+        """Columns with all that was fitted on the training rows, and the target's classes or scale."""
+        assert self._encoder is not None
+        facts = {"target": self._target_name, "classes": self.classes, "scale": self._scale}
+        return {**self._encoder.facts(), **facts}
+
+    def use_data_facts(self, facts: Mapping[str, Any]) -> None:
+        """Take all of it; a table that is read later is encoded likewise."""
+        import numpy as np
+
+        from tui_trainer.datasets.encoding import TableEncoder, Target
+
+        self._encoder = TableEncoder.from_facts(facts)
+        self._target = Target(tuple(facts["classes"] or ()), np.empty(0))
+        self._target_name, self._fitted = str(facts["target"]), True
+        self._scale = tuple(facts["scale"]) if facts["scale"] is not None else None
+
+    def read_inputs(self, hparams: TabularHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """Rows of a table with the columns that the model learned from, in any order, encoded as in training.
+
+        The columns of `ignore` go along, so that identifiers are in the output.
+
+        Raises:
+            FileError: a column is missing, or a value can't be used.
+        """
+        import torch
+
+        from tui_trainer.datasets.tables import table_pieces
+
+        encoder = self._encoder
+        assert encoder is not None
+        row = 0
+        for piece in table_pieces(path, {*encoder.features.categorical, *hparams.ignore}):
+            encoder.check(piece)
+            if row == 0:
+                known = {*encoder.features.numeric, *encoder.features.categorical, *hparams.ignore}
+                if extra := [name for name in piece.columns if name not in {*known, self._target_name}]:
+                    warnings.warn(
+                        f"{path}: not learned from, and passed over: {', '.join(extra)}", stacklevel=2
+                    )
+            kept = {name: piece.columns[name] for name in hparams.ignore if name in piece.columns}
+            encoded = torch.from_numpy(encoder.encode(piece))
+            for place, inputs in enumerate(encoded):
+                yield {"row": row, **{name: column.text(place) for name, column in kept.items()}}, inputs
+                row += 1

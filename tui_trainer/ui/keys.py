@@ -91,6 +91,7 @@ KEYS = (
     Key("setup", "u", "undo_field", "Undo", "Set the field back to the preset's value.", "u"),
     Key("setup", "U", "undo_all", "", "Set every field back to the preset's values.", "U"),
     Key("setup", "e", "estimate", "Estimate", "Estimate samples, steps and parameters now.", "e"),
+    Key("setup", "i", "data", "Data", "Report on the data: balance, gaps, samples drawn, problems.", "i"),
     Key(
         "setup",
         "right,tab",
@@ -136,6 +137,7 @@ KEYS = (
     Key("live", "a", "option('x_axis')", "", "x axis: step, epoch, time.", "a"),
     Key("live", "f", "option('recent')", "", "All of the run, or its recent part.", "f"),
     Key("live", "C", "checkpoints", "", "Checkpoints of this run.", "C"),
+    Key("live", "i", "logged", "Logged", "Images and texts that the task has logged.", "i"),
     Key(
         "live",
         "escape",
@@ -170,6 +172,8 @@ KEYS = (
     # Checkpoints
     Key("checkpoints", "R", "resume", "Resume", "Go on from here; from an earlier one in a new run.", "R"),
     Key("checkpoints", "l", "load", "Load", "Load its hparams into Setup.", "l"),
+    Key("checkpoints", "e", "evaluate", "Evaluate", "Measure it anew: metrics, each class, confusions."),
+    Key("checkpoints", "x", "export", "Export", "Write it for other tools: safetensors, torch.export, ONNX."),
     Key("checkpoints", "p", "pin", "Pin", "Pin or unpin: a pinned checkpoint is never deleted.", "p"),
     Key("checkpoints", "v", "verify", "Verify", "Compare the files with their SHA-256.", "v"),
     Key("checkpoints", "s", "sort", "Sort", "Sort by the next column.", "s"),

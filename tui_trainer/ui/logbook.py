@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -132,9 +132,7 @@ class LogBook:
         self._log = state.logs[-1] if state.logs else None
         new = min(state.alert_count - self._alerts, len(state.alerts))
         for alert in state.alerts[len(state.alerts) - new :]:
-            yield Entry(
-                alert.time, f"{one_line(alert.level) or 'alert'}: {alert_text(alert)}", alert_role(alert)
-            )
+            yield from _alerted(alert)
         self._alerts = state.alert_count
 
 
@@ -145,6 +143,15 @@ def alert_text(alert: Alert) -> str:
 
 def alert_role(alert: Alert) -> str:
     return {"error": "bad", "info": "dim"}.get(alert.level, "warning")
+
+
+def _alerted(alert: Alert) -> Iterator[Entry]:
+    """An alert's lines, and its hint."""
+    first, *others = alert.message.split("\n")
+    said = alert_text(replace(alert, message=first))
+    yield Entry(alert.time, f"{one_line(alert.level) or 'alert'}: {said}", alert_role(alert))
+    for line in [*others, *([f"hint: {alert.hint}"] if alert.hint else [])]:
+        yield Entry(alert.time, f"  {one_line(line)}", alert_role(alert), goes_on=True)
 
 
 def _checkpoint(event: Mapping[str, Any]) -> Entry:

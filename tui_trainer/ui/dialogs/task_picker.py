@@ -35,7 +35,7 @@ class TaskPicker(ModalScreen[str | None]):
         with Vertical(classes="dialog"):
             yield Static(Text("Task"), classes="dialog--title")
             yield OptionList(id="tasks")
-            yield Prompt(placeholder="or a task file: my_task.py, my_task.py:Class", id="file")
+            yield Prompt(placeholder="or my_task.py, my_task.py:Class, package.module:Class", id="file")
             yield Static("", id="candidates", markup=False)
             yield Static(
                 Text("enter take   tab to the file, completes its path   esc cancel"), classes="dialog--keys"

@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import clean, plural
 
 MAX_LINE = 1 << 24
+MOST_KEPT = 1 << 24
+"""Bytes of output that are kept, the last ones."""
 LAST_WORDS_S = 0.5
 """Seconds for what a process that has ended left in its pipes."""
 _POLL_S = 0.02
@@ -46,8 +48,15 @@ async def kill(process: Process) -> None:
     process._transport.close()  # type: ignore[attr-defined]
 
 
-async def output_of(words: Sequence[str], timeout: float) -> str:
+async def output_of(
+    words: Sequence[str], timeout: float, hear: Callable[[str], object] = lambda line: None
+) -> str:
     """What a command of `tui-train` prints.
+
+    Args:
+        words: the command line.
+        timeout: seconds it may take.
+        hear: is told each line that it says on stderr, when it says it.
 
     Raises:
         TrainerError: the one that the command reports, or that it takes too long.
@@ -56,7 +65,7 @@ async def output_of(words: Sequence[str], timeout: float) -> str:
     assert process.stdout is not None
     assert process.stderr is not None
     out, err = bytearray(), bytearray()
-    reading = asyncio.gather(_read_into(out, process.stdout), _read_into(err, process.stderr))
+    reading = asyncio.gather(_read_into(out, process.stdout), _hear_into(err, process.stderr, hear))
     try:
         await asyncio.wait_for(_ended(process), timeout)
         # What the command left running may hold on to its pipes for ever.
@@ -85,6 +94,17 @@ async def _ended(process: Process) -> None:
 async def _read_into(buffer: bytearray, stream: asyncio.StreamReader) -> None:
     while chunk := await stream.read(1 << 16):
         buffer += chunk
+        if len(buffer) > 2 * MOST_KEPT:
+            del buffer[:-MOST_KEPT]
+
+
+async def _hear_into(buffer: bytearray, stream: asyncio.StreamReader, hear: Callable[[str], object]) -> None:
+    heard = 0
+    while chunk := await stream.read(1 << 16):
+        buffer += chunk
+        while (end := buffer.find(b"\n", heard)) >= 0:
+            hear(clean(buffer[heard:end].decode(errors="replace")))
+            heard = end + 1
 
 
 def reported(stderr: str, code: int) -> TrainerError:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tui_trainer.errors import TrainerError
-from tui_trainer.ui.form.child import output_of
+from tui_trainer.ui.form.answers import Answers
 
 TIMEOUT = 120.0
-MOST_KEPT = 200
 
 
 @dataclass(frozen=True)
@@ -41,33 +37,11 @@ class Estimate:
         return f"{samples} samples · {steps} · {_count(self.parameters)} parameters · {where}"
 
 
-class Estimator:
+class Estimator(Answers[Estimate]):
     """Makes estimates and remembers them by their command line."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], Estimate | TrainerError] = {}
-
-    def known(self, words: Sequence[str]) -> Estimate | TrainerError | None:
-        """The estimate of a command line, if it was made."""
-        return self._known.get(tuple(words))
-
-    def forget(self, words: Sequence[str]) -> None:
-        """Make it anew the next time."""
-        self._known.pop(tuple(words), None)
-
-    async def make(self, words: Sequence[str]) -> None:
-        """Make an estimate; afterwards it is `known`, or why there is none. Cancelling ends its process."""
-        answer: Estimate | TrainerError
-        try:
-            out = await output_of(["--no-ui", "--check", "--json", *words], TIMEOUT)
-            answer = Estimate.from_json(json.loads(out.strip().splitlines()[-1]))
-        except TrainerError as error:
-            answer = error
-        except (ValueError, LookupError, TypeError) as error:
-            answer = TrainerError("no estimate", f"the dry run said something unexpected: {error}")
-        if len(self._known) >= MOST_KEPT:
-            self._known.pop(next(iter(self._known)))
-        self._known[tuple(words)] = answer
+        super().__init__(["--no-ui", "--check", "--json"], Estimate.from_json, TIMEOUT, "no estimate")
 
 
 def _count(number: int | None) -> str:

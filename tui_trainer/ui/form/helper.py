@@ -8,14 +8,16 @@ import os
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import clean, plural
 from tui_trainer.ui.form.child import how_it_ended, kill, spawn
 from tui_trainer.ui.form.meaning import Meaning
 
-TIMEOUT = 10.0
-"""Seconds for an answer; the first one waits for the import of a task file, which may import torch."""
+TIMEOUT = 60.0
+"""Seconds for an answer. The first one waits for the import of a task file, which may load torch over a
+network file system. Who does not want to wait loads something else meanwhile."""
 
 
 class Helper:
@@ -32,14 +34,19 @@ class Helper:
         self._process: Process | None = None
         self._drain: asyncio.Task[None] | None = None
         self._stderr: deque[str] = deque(maxlen=12)
-        self._source: tuple[str, float] | None = None
+        self._source: Source | None = None
         self._fresh = False
         self._asked = 0
 
     @property
+    def source(self) -> Source | None:
+        """The task file that the last answer is about, or could not be had because of."""
+        return self._source
+
+    @property
     def outdated(self) -> bool:
-        """Whether the task file that was loaded has changed since."""
-        return self._source is not None and _modified(self._source[0]) != self._source[1]
+        """Whether that file has changed since."""
+        return self._source is not None and Source.now(self._source.path) != self._source
 
     async def ask(self, words: Sequence[str], fresh: bool = False) -> Meaning:
         """What a command line means.
@@ -51,8 +58,12 @@ class Helper:
         Raises:
             TrainerError: it names no task that can be loaded, or its code hangs or ends the process.
         """
+        # Until the answer says which file it is about. Looked at before it is imported, which takes a while.
+        source = Source.named(words) or self._source
+        source = Source.now(source.path) if source is not None else None
         if self._fresh or self.outdated or (fresh and self._source is not None):
             await self.close()
+        self._source = source
         # Whatever goes wrong from here on, the next question meets a new process.
         self._fresh = True
         process = await self._running()
@@ -86,7 +97,10 @@ class Helper:
             )
         meaning = _read(reply)
         self._fresh = False
-        self._source = (meaning.source, _modified(meaning.source)) if meaning.source else None
+        if meaning.source is None:
+            self._source = None
+        elif source is None or os.path.realpath(source.path) != os.path.realpath(meaning.source):
+            self._source = Source.now(meaning.source)
         return meaning
 
     async def _running(self) -> Process:
@@ -106,7 +120,7 @@ class Helper:
 
     async def close(self) -> None:
         """End the process, whatever it does."""
-        process, self._process, self._source, self._fresh = self._process, None, None, False
+        process, self._process, self._fresh = self._process, None, False
         if process is not None:
             await kill(process)
         if self._drain is not None:
@@ -179,8 +193,28 @@ def _read(reply: bytes) -> Meaning:
     raise TrainerError(**facts["error"])
 
 
-def _modified(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return 0.0
+@dataclass(frozen=True)
+class Source:
+    """A task file as it was at some time.
+
+    Attributes:
+        path: where it is.
+        modified: when it was changed last, in nanoseconds; 0 where there is none.
+    """
+
+    path: str
+    modified: int
+
+    @classmethod
+    def now(cls, path: str) -> Source:
+        """A file as it is."""
+        try:
+            return cls(path, os.stat(path).st_mtime_ns)
+        except OSError:
+            return cls(path, 0)
+
+    @classmethod
+    def named(cls, words: Sequence[str]) -> Source | None:
+        """The task file that a command line names in so many words."""
+        files = (word.partition(":")[0] for word in words)
+        return next((cls.now(file) for file in files if file.endswith(".py")), None)

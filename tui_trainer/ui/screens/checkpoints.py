@@ -16,6 +16,8 @@ from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.ui.catalogue import index_stamp
 from tui_trainer.ui.dialogs.checkpoint import CheckpointDialog, Row, dialog_rows
+from tui_trainer.ui.dialogs.evaluation import EvaluationDialog
+from tui_trainer.ui.dialogs.export import ExportDialog
 from tui_trainer.ui.dialogs.message import ConfirmDialog
 from tui_trainer.ui.query import Record
 from tui_trainer.ui.resume import resume_refusal
@@ -229,7 +231,17 @@ class CheckpointsScreen(ListPage[Saved]):
     # ------------------------------------------------------------------ keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("resume", "load", "pin", "verify", "details", "copy_path", "delete"):
+        if action in (
+            "resume",
+            "load",
+            "pin",
+            "verify",
+            "details",
+            "copy_path",
+            "delete",
+            "evaluate",
+            "export",
+        ):
             return True if self.table.current is not None else None
         return super().check_action(action, parameters)
 
@@ -277,9 +289,9 @@ class CheckpointsScreen(ListPage[Saved]):
         if saved is None:
             return
         later = (other for other in self.items() if other.root == saved.root and other.place > saved.place)
-        if saved.problem:
-            self.say(f"{saved.file.name}: {saved.problem}")
-        elif any(not other.problem for other in later):
+        if self._refused(saved):
+            return
+        if any(not other.problem for other in later):
             self._fork(saved)
         elif refusal := resume_refusal(saved.root):
             self.say(refusal)
@@ -303,6 +315,26 @@ class CheckpointsScreen(ListPage[Saved]):
             self.trainer.open_setup(["--preset", str(path)])
         else:
             self.say(f"{near_path(path)} is missing")
+
+    def action_evaluate(self) -> None:
+        saved = self.table.current
+        if saved is not None and not self._refused(saved):
+            self.app.push_screen(EvaluationDialog(saved))
+
+    def action_export(self) -> None:
+        saved = self.table.current
+        if saved is not None and not self._refused(saved):
+            self.app.push_screen(ExportDialog(saved), self._exported)
+
+    def _exported(self, printed: str | None) -> None:
+        if printed:
+            self.app.notify(printed, markup=False)
+
+    def _refused(self, saved: Saved) -> bool:
+        """Say what is wrong with a checkpoint that can't be loaded."""
+        if saved.problem:
+            self.say(f"{saved.file.name}: {saved.problem}")
+        return bool(saved.problem)
 
     def action_copy_path(self) -> None:
         saved = self.table.current

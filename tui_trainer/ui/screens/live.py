@@ -16,6 +16,7 @@ from tui_trainer.headless.words import near_path, one_line, seconds
 from tui_trainer.runs.state import ACTIVE, ENDED
 from tui_trainer.ui.asked import Asked
 from tui_trainer.ui.dialogs.learning_rate import LearningRateDialog
+from tui_trainer.ui.dialogs.logged import LoggedDialog
 from tui_trainer.ui.live_facts import Part, Speed, fit_parts, status_line
 from tui_trainer.ui.logbook import LogBook
 from tui_trainer.ui.resume import resume_words
@@ -101,6 +102,8 @@ class LiveScreen(Page):
 
     def why_not(self, key: str) -> str:
         """A run that has ended takes no requests."""
+        if key == "i" and self.trainer.view is not None:
+            return "The run has logged nothing: context.log_image and log_text do, in on_epoch_end."
         if key not in ("space", "S", "E", "w", "L"):
             return ""
         if self.trainer.view is None:
@@ -190,7 +193,7 @@ class LiveScreen(Page):
     # ------------------------------------------------------------------ which keys apply
 
     def _tell_keys(self) -> None:
-        applying = (self._controllable, self._resumable, self.trainer.view is not None)
+        applying = (self._controllable, self._resumable, self._logged, self.trainer.view is not None)
         if applying != self._applying:
             self._applying = applying
             self.refresh_bindings()
@@ -205,9 +208,15 @@ class LiveScreen(Page):
         view = self.trainer.view
         return view is not None and not self.trainer.live and view.state.status in {*ENDED, "crashed"}
 
+    @property
+    def _logged(self) -> bool:
+        return self.trainer.view is not None and bool(self.trainer.view.state.logs)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in CONTROLS:
             return self._controllable or None
+        if action == "logged":
+            return self._logged or None
         if action == "resume":
             return self._resumable or None
         if f"action_{action}" in LiveScreen.__dict__:
@@ -259,6 +268,11 @@ class LiveScreen(Page):
     def action_checkpoints(self) -> None:
         if self.trainer.view is not None:
             self.trainer.open_checkpoints(self.trainer.view.run_dir)
+
+    def action_logged(self) -> None:
+        """What the task has logged, one by one."""
+        if self.trainer.view is not None:
+            self.app.push_screen(LoggedDialog(self.trainer.view))
 
     # ------------------------------------------------------------------ panes
 
@@ -353,7 +367,10 @@ def _failure(training: Training, width: int) -> list[Line]:
     texts += [("warning", f"hint: {error.hint}")] if error.hint else []
     texts += [("dim", f"log: {near_path(training.log)}")] if training.log is not None else []
     return [
-        ((line, role),) for role, text in texts for line in textwrap.wrap(one_line(text), max(20, width - 4))
+        ((line, role),)
+        for role, text in texts
+        for part in text.splitlines()
+        for line in textwrap.wrap(one_line(part), max(20, width - 4))
     ]
 
 

@@ -17,6 +17,7 @@ from tui_trainer.config.presets import Listed, find_preset, list_presets
 from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import one_line
 from tui_trainer.ui.dialogs.choose import ChooseDialog
+from tui_trainer.ui.dialogs.data import DataDialog, data_reports
 from tui_trainer.ui.dialogs.diff import DiffDialog
 from tui_trainer.ui.dialogs.save_preset import SavePresetDialog
 from tui_trainer.ui.dialogs.task_picker import TaskPicker
@@ -53,7 +54,9 @@ class SetupScreen(Page):
         super().__init__()
         self._form = Form()
         self._helper = Helper()
+        self._source = self._helper.source
         self._asker = Asker(self._helper, self._answered)
+        self._reports = data_reports()
         self._asked: list[str] = []
         self._asked_at = 0.0
         self._keys_for: tuple[object, ...] = ()
@@ -118,6 +121,10 @@ class SetupScreen(Page):
         if isinstance(answer, Meaning) and loading and answer.head[:1] == ("--preset",):
             self.trainer.settings.set("setup.last", list(answer.head))
         if self._drawn:
+            if self._helper.source not in (None, self._source):
+                self._source = self._helper.source
+                self.query_one(EstimateLine).forget()
+                self._reports.forget()
             self._show()
 
     @property
@@ -128,6 +135,8 @@ class SetupScreen(Page):
     # ------------------------------------------------------------------ what is shown
 
     def tick(self) -> None:
+        if not self._drawn:
+            return
         if self._helper.outdated and not self._asker.waiting:
             self._ask(fresh=True)
         if self._form.loading:
@@ -231,7 +240,7 @@ class SetupScreen(Page):
             return True if form.meaning is not None and form.meaning.head and not form.why_not else None
         if action in ("diff", "copy_command", "undo_field", "undo_all", "edit"):
             return True if form.meaning is not None else None
-        if action == "estimate":
+        if action in ("estimate", "data"):
             return None if form.why_not else True
         return True
 
@@ -309,6 +318,10 @@ class SetupScreen(Page):
             self.trainer.show_error(line.error)
         line.make_now()
 
+    def action_data(self) -> None:
+        """What is in the data that the form names."""
+        self.app.push_screen(DataDialog(self._form.title, self._form.hparam_words, self._reports))
+
     def action_undo_field(self) -> None:
         field = self.query_one(FormView).field
         if field is not None:
@@ -321,7 +334,9 @@ class SetupScreen(Page):
 
     def action_reload(self) -> None:
         """Read presets and task again, as they are now."""
+        self.query_one(EstimateLine).forget()
         self.run_worker(self._list_presets())
+        self._reports.forget()
         if self._form.meaning is not None or self._form.error is not None:
             self.load(self._form.words)
 

@@ -41,8 +41,9 @@ class AlertStrip(Lines):
 def _unread(state: RunState, read: int) -> list[Alert]:
     new = min(state.alert_count - read, len(state.alerts))
     # What a run died of is said in its first line.
-    died_of = one_line(state.reason) if state.status == "failed" else None
-    return [alert for alert in state.alerts[len(state.alerts) - new :] if alert_text(alert) != died_of]
+    died_of = one_line(state.reason) if state.status == "failed" else ""
+    alerts = state.alerts[len(state.alerts) - new :]
+    return [alert for alert in alerts if not (died_of and alert_text(alert).startswith(died_of))]
 
 
 def alert_line(alerts: list[Alert], width: int) -> Line:

@@ -66,7 +66,9 @@ class EstimateLine(Static):
             return f"✗ can't start: {form.why_not}", True
         known = self._estimator.known(words)
         if isinstance(known, TrainerError):
-            return f"✗ no estimate: {one_line(str(known))} · e shows all of it", True
+            # What went in, and the hint, need more room than a line.
+            first = str(known).split("\n", 1)[0]
+            return f"✗ e shows all of it: {one_line(first)}", True
         if known is not None:
             return known.sentence(form.text("precision"), short=self.size.width < _FULL), False
         if not free and self._making is None:
@@ -75,6 +77,11 @@ class EstimateLine(Static):
         if self._timer is None and self._making is None:
             self._timer = self.set_timer(DELAY, self._make)
         return "estimating …", False
+
+    def forget(self) -> None:
+        """Make every estimate anew: the code that they are about is another."""
+        self._estimator.forget()
+        self._stop()
 
     def make_now(self) -> None:
         """Make an estimate at once, whatever is known already and whatever trains."""

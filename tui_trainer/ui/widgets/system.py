@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tui_trainer.headless.words import duration, one_line, plural, rate, seconds
+from tui_trainer.headless.words import duration, one_line, parameters, rate, seconds
 from tui_trainer.runs.json_values import as_number
 from tui_trainer.runs.state import ACTIVE, RunState
 from tui_trainer.ui.live_facts import Speed, gpus_of, of_memory, pace_text
@@ -99,7 +99,7 @@ def _time(state: RunState) -> str:
 
 
 def _model(state: RunState) -> str:
-    parts = [plural(state.parameters, "parameter")] if state.parameters is not None else []
+    parts = [text] if (text := parameters(state.parameters, state.trained_parameters)) else []
     if math.isfinite(lr := as_number(state.row.get("lr", state.lr))):
         parts.append(f"lr {lr:.3g}")
     return "  ".join(parts)

@@ -1,0 +1,3 @@
+from circular_import import Mine
+
+WIDTH = 8

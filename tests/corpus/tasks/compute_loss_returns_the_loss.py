@@ -1,0 +1,17 @@
+# expect: exit 1 | compute_loss returned a Tensor | hint: return the tuple (loss, outputs, targets)
+import torch
+from torch import nn
+
+from tui_trainer import Task
+
+
+class Mine(Task):
+    def datasets(self, hparams):
+        return torch.randn(40, 8), torch.arange(40) % 3
+
+    def model(self, hparams):
+        return nn.Linear(8, 3)
+
+    def compute_loss(self, model, batch, criterion):
+        inputs, targets = batch
+        return criterion(model(inputs), targets)

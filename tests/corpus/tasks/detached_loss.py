@@ -1,0 +1,23 @@
+# expect: exit 1 | does not require grad | hint: nothing that is trained leads to the loss
+import torch
+from torch import nn
+
+from tui_trainer import Task
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(8, 3)
+
+    @torch.no_grad()
+    def forward(self, x):
+        return self.out(x)
+
+
+class Mine(Task):
+    def datasets(self, hparams):
+        return torch.randn(40, 8), torch.arange(40) % 3
+
+    def model(self, hparams):
+        return Net()

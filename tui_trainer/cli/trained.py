@@ -1,0 +1,123 @@
+"""What the commands about a trained model have in common: CKPT, hparam flags, errors of the user's code."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui_trainer.cli.hparam_flags import Flags, part
+from tui_trainer.cli.runs import add_runs_dir, runs_dir
+from tui_trainer.cli.streams import say
+from tui_trainer.cli.words import Words
+from tui_trainer.config.fields import FieldSpec
+from tui_trainer.config.hparams import Hparams
+from tui_trainer.config.resolve import resolve
+from tui_trainer.engine.run_task import task_of
+from tui_trainer.errors import TrainerError
+from tui_trainer.runs.index import find_checkpoint
+from tui_trainer.runs.layout import RunLayout, default_runs_dir
+
+if TYPE_CHECKING:
+    from tui_trainer.engine.trained import Trained
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The checkpoint that a command is about.
+
+    Attributes:
+        root: its run.
+        tag: of the checkpoint.
+        hparams: its hparams, with those that were typed.
+        device: that was typed; None without.
+    """
+
+    root: Path
+    tag: str
+    hparams: Hparams
+    device: str | None
+
+    def load(self) -> Trained:
+        """Build the model, and tell what somebody should know of it."""
+        from tui_trainer.engine.trained import load_trained
+
+        trained = load_trained(self.root, self.tag, self.device, self.hparams)
+        for notice in trained.notices:
+            say(f"note: {notice}")
+        return trained
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The words that name a checkpoint."""
+    parser.add_argument(
+        "checkpoint",
+        metavar="CKPT",
+        help="RUN (its newest checkpoint), RUN@best, RUN@7, or a .pt file of a run",
+    )
+    add_runs_dir(parser)
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of every error")
+    parser.epilog = (
+        "Any hparam of the run's task may be given another value: --device cpu, --dataset_path DIR."
+    )
+
+
+def take_hparams(
+    command: str, argv: Sequence[str], switches: Collection[str], valued: Collection[str]
+) -> tuple[list[str], Flags]:
+    """Part the words of a command into its options and the hparams of the checkpoint's task."""
+    own = ({*switches, "traceback"}, {*valued, "runs_dir"})
+    return part(argv, *own, _specs_of, f"tui-train {command} --help")
+
+
+def _specs_of(words: Words) -> Mapping[str, FieldSpec]:
+    if words.help or not words.positionals:
+        return Hparams.specs()
+    folder = words.get("runs_dir")
+    where = Path(folder).expanduser() if isinstance(folder, str) else default_runs_dir()
+    root, tag = find_checkpoint(words.positionals[0], where)
+    return task_of(RunLayout(root), tag)[0].hparams_class.specs()
+
+
+def chosen(args: argparse.Namespace) -> Chosen:
+    """The checkpoint that a command line names, with the hparams that it gives.
+
+    Raises:
+        TrainerError: there is no such checkpoint, or a flag is wrong.
+    """
+    root, tag = find_checkpoint(args.checkpoint, runs_dir(args))
+    task, values = task_of(RunLayout(root), tag)
+    resolved = resolve(task.hparams_class, task.name, None, args.hparam_flags, values)
+    for warning in resolved.warnings:
+        say(f"warning: {warning}")
+    device = args.hparam_flags.get("device")
+    return Chosen(root, tag, resolved.hparams, device if isinstance(device, str) else None)
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Turn what the user's code raises into an error that a person can act on, and tell its warnings.
+
+    Args:
+        what: such as "prediction".
+
+    Raises:
+        TrainerError: what was raised, explained.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest, **options: say(f"note: {message}")
+        try:
+            yield
+        except (TrainerError, OSError):
+            raise
+        except Exception as error:
+            from tui_trainer.engine.failure import explain
+
+            explained = explain(error)
+            if explained.title == "training failed":
+                explained.title = f"{what} failed"
+            raise explained from error

@@ -1,0 +1,54 @@
+"""Losses of a column and a row, which torch broadcasts to a table: told as an alert, once a run."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from tui_trainer.engine.alerts import Alert
+from tui_trainer.engine.hints import SAME_SHAPE
+
+_SIZE = r"\(torch\.Size\((.*?)\)\)"
+_WARNING = rf"Using a target size {_SIZE} that is different to the input size {_SIZE}"
+
+
+@contextmanager
+def broadcasts_told(alert: Alert) -> Iterator[None]:
+    """While inside, torch's warning of outputs and targets that differ in shape is an alert.
+
+    torch says it to stderr, which nobody reads who looks at a screen, and trains on.
+
+    Args:
+        alert: is told a title and a message.
+    """
+    told = False
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        nonlocal told
+        found = re.match(_WARNING, str(message))
+        if found is None:
+            show_others(message, category, filename, lineno, file, line)
+        elif not told:
+            told = True
+            targets, outputs = found.groups()
+            alert(
+                "the loss compares each output with each target",
+                f"outputs are {outputs}, targets {targets}; {SAME_SHAPE}",
+            )
+
+    # Entering forgets which warnings were shown before, so that each run of a process has its own.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", message=_WARNING, category=UserWarning)
+        show_others = warnings.showwarning
+        warnings.showwarning = show
+        yield
