@@ -101,6 +101,18 @@ def liar(path: Path) -> None:
         archive.writestr("y.npy", header.getvalue())
 
 
+def spoiled(make: Make, mark: bytes, offset: int, value: bytes) -> Make:
+    """Puts bytes where they don't belong: `offset` behind the last place of `mark`."""
+
+    def spoil(path: Path) -> None:
+        make(path)
+        data = path.read_bytes()
+        at = data.rindex(mark) + offset
+        path.write_bytes(data[:at] + value + data[at + len(value) :])
+
+    return spoil
+
+
 def png(value: int = 0, mode: str = "RGB", size: tuple[int, int] = (8, 8), kind: str = "PNG") -> bytes:
     data = io.BytesIO()
     Image.new(mode, size, value).save(data, kind)
@@ -253,6 +265,16 @@ CASES: dict[str, Case] = {
         "tabular", "which part", make=saved(np.savez, X=NUMBERS, y=CLASSES, x_train=NUMBERS, y_train=CLASSES)
     ),
     "npz cut off": arrays("tabular", "damaged archive", make=cut(saved(np.savez, X=NUMBERS, y=CLASSES), 300)),
+    "npz of another version": arrays(
+        "tabular",
+        "damaged archive",
+        make=spoiled(saved(np.savez, X=NUMBERS, y=CLASSES), b"PK\x01\x02", 6, b"\xff"),
+    ),
+    "texts that are none": arrays(
+        "tabular",
+        'the target "y" holds texts that are no Unicode',
+        make=saved(np.savez, X=NUMBERS, y=np.full(20, 0x7FFFFFFF, np.uint32).view("U1")),
+    ),
     "npz of objects": arrays(
         "tabular", "Python objects", make=saved(np.savez, X=np.array([[Trap()]], object), y=CLASSES[:1])
     ),

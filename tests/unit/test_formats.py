@@ -309,9 +309,9 @@ def test_splits_and_names_of_classes_of_a_saved_set(tmp_path: Path) -> None:
     task = Images()
     parts = task.datasets(ImagesHparams(dataset_path=str(tmp_path / "d"), channels="gray"))
     assert [tuple(x.shape) for x, _ in parts] == [(12, 1, 6, 5), (4, 1, 6, 5), (4, 1, 6, 5)]
-    assert task._classes == ("cat", "dog")
+    assert task.classes == ("cat", "dog")
     task.datasets(ImagesHparams(dataset_path=str(tmp_path / "d"), label_column="n"))
-    assert task._classes == ("0", "1")
+    assert task.classes == ("0", "1")
     with pytest.raises(UsageError, match='no column "fin"; did you mean fine'):
         task.datasets(ImagesHparams(dataset_path=str(tmp_path / "d"), label_column="fin"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trainer.datasets.arrays import Arrays, open_npy
+from tui_trainer.datasets.arrays import Arrays, open_npy, texts_of
 from tui_trainer.datasets.delimited import PIECE
 from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.labelled_arrays import HINT, labelled_arrays
@@ -62,10 +62,11 @@ def _values(column: NDArray[Any]) -> NDArray[Any] | list[str] | str:
         return f"arrays of shape {column.shape[1:]}"
     if column.dtype.kind in "biuf":
         return column
-    if column.dtype.kind == "U":
-        return [str(text) for text in column]
-    if column.dtype.kind == "S":
-        return [bytes(text).decode("utf-8", "replace") for text in column]
+    if column.dtype.kind in "US":
+        try:
+            return texts_of(column)
+        except ValueError as error:
+            return str(error)
     if column.dtype.kind in "Mm":
         return ["" if np.isnat(time) else str(time) for time in column]
     return f"values of dtype {column.dtype}"

@@ -23,6 +23,9 @@ LARGEST_PACKED = 2 << 30
 _CHUNK = 1 << 24
 _LOCAL_HEADER = 30
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, struct.error)
+"""What `zipfile` raises. A RuntimeError: a password or a rare kind of compression is needed."""
+
 
 class Arrays(Mapping[str, NDArray[Any]]):
     """Arrays by name: of a `.npz`, or of the `.npy` files of a folder. Each is opened when it is asked for.
@@ -45,7 +48,7 @@ class Arrays(Mapping[str, NDArray[Any]]):
                 members = archive.namelist()
         except OSError as error:
             raise _unreadable(path, error) from error
-        except (zipfile.BadZipFile, ValueError) as error:
+        except DAMAGED as error:
             raise FileError("damaged archive", f"{path}: {error}", "get the file again") from error
         self._names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
         if not self._names:
@@ -87,8 +90,7 @@ class Arrays(Mapping[str, NDArray[Any]]):
                         raise _cut(where, len(data), size)
         except OSError as error:
             raise _unreadable(self.path, error) from error
-        # RuntimeError: a password is needed. NotImplementedError: a rare kind of compression.
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, struct.error) as error:
+        except DAMAGED as error:
             raise FileError("damaged archive", f"{where}: {error}", "get the file again") from error
         return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
@@ -111,6 +113,24 @@ def open_npy(path: Path) -> NDArray[Any]:
         raise _unreadable(path, error) from error
 
 
+def texts_of(array: NDArray[Any]) -> list[str]:
+    """The texts of an array of dtype U or S; bytes are UTF-8.
+
+    Raises:
+        ValueError: it holds numbers that are no characters.
+    """
+    if array.dtype.kind == "S":
+        return [bytes(text).decode("utf-8", "replace") for text in array]
+    points = np.ascontiguousarray(array).view(f"{array.dtype.byteorder}u4") if array.dtype.itemsize else array
+    if points.size and array.dtype.itemsize and (int(points.max()) >= 0x110000 or _has_surrogates(points)):
+        raise ValueError("texts that are no Unicode")
+    return [str(text) for text in array]
+
+
+def _has_surrogates(points: NDArray[Any]) -> bool:
+    return bool(((points >= 0xD800) & (points < 0xE000)).any())
+
+
 def _header(where: str, file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     """dtype, shape, and whether the first index runs fastest."""
     try:
@@ -121,7 +141,7 @@ def _header(where: str, file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]
             shape, fortran, dtype = npy.read_array_header_2_0(file)
         else:
             raise ValueError(f"version {version[0]}.{version[1]} of the format is not read")
-    except OSError:
+    except (OSError, zipfile.BadZipFile, zlib.error):
         raise
     # A damaged header is Python that does not parse, or no dtype, and raises nearly anything.
     except Exception as error:

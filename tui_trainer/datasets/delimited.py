@@ -164,7 +164,9 @@ def first_line(path: Path) -> str:
         FileError: the file is missing, unreadable, empty, or no text.
     """
     if os.path.isdir(path):
-        raise FileError("table not found", f"{path} is a folder", "dataset_path must name a CSV or TSV file")
+        raise FileError(
+            "table not found", f"{path} is a folder", "dataset_path must name a table, such as a CSV file"
+        )
     try:
         # Neither a pipe nor a device, which might never say anything.
         with open_plain(path) as raw:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
+from tui_trainer.datasets.arrays import DAMAGED
 from tui_trainer.errors import FileError
 from tui_trainer.files import open_plain
 
@@ -34,7 +35,7 @@ def format_of(path: Path) -> DataFormat:
     """The format of a file or folder. What can't be opened counts as `text`, whose reader says why.
 
     Raises:
-        FileError: a format that is known and not read here, such as gzip or a spreadsheet.
+        FileError: it must not be read, or its format is known and not read here, such as gzip.
     """
     # Not pathlib, which raises where a folder above must not be looked into.
     if os.path.isdir(path):
@@ -46,6 +47,8 @@ def format_of(path: Path) -> DataFormat:
     try:
         with open_plain(path) as file:
             head = file.read(16)
+    except PermissionError as error:
+        raise FileError("file unreadable", f"{path}: {error.strerror}", "check its permissions") from error
     except OSError:
         return "text"
     if head.startswith(b"\x93NUMPY"):
@@ -66,7 +69,7 @@ def _zipped(path: Path) -> DataFormat:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except (OSError, *DAMAGED):
         # A cut download of a .npz has no directory of its members.
         return "arrays" if path.suffix == ".npz" else "text"
     if any(name.startswith(("xl/", "content.xml")) for name in names):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trainer.datasets.arrays import Arrays
+from tui_trainer.datasets.arrays import Arrays, texts_of
 from tui_trainer.datasets.arrow import ArrowData
 from tui_trainer.datasets.arrow_images import ArrowImages, arrow_images
 from tui_trainer.datasets.formats import format_of
@@ -104,11 +104,15 @@ def _of_arrays(path: Path) -> Found:
 
 def _labels(part: Part) -> NDArray[Any]:
     labels = part.targets
-    if labels.dtype.kind == "S":
-        return np.char.decode(labels, "utf-8", "replace")
+    if labels.dtype.kind in "US":
+        try:
+            return np.array(texts_of(labels))
+        except ValueError as error:
+            message = f"{part.where}: its labels are {error}"
+            raise FileError("labels are no classes", message, "save them again") from error
     if labels.dtype.kind == "f" and (np.floor(labels) == labels).all():
         return labels.astype(np.int64)
-    if labels.dtype.kind not in "biuU":
+    if labels.dtype.kind not in "biu":
         message = f"{part.where}: its labels are {labels.dtype}, not whole numbers or texts"
         raise FileError("labels are no classes", message, "give a whole number or a text for each image")
     return np.asarray(labels)
