@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -170,6 +171,38 @@ def test_data_that_are_gone_cost_no_traceback(run_of: RunOf, capsys: pytest.Capt
     err = capsys.readouterr().err
     assert "error: images not found: nowhere" in err
     assert "Traceback" not in err
+
+
+class OwnSteps(Points):
+    """Which makes its own training steps and has no loss to measure."""
+
+    name = "tests.engine.test_scoring:OwnSteps"
+    compute_loss = Task.compute_loss
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def datasets(self, hparams: Any) -> Any:
+        return points(40), None
+
+    def train_step(self, context: Any, batch: Any) -> dict[str, Any]:
+        loss = nn.functional.cross_entropy(context.model(batch[0]), batch[1])
+        context.backward(loss)
+        context.step()
+        return {"loss": loss}
+
+
+def test_a_task_of_its_own_steps_has_nothing_to_evaluate_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = start(OwnSteps(), tmp_path, {"epochs": 1}).run_dir
+    assert main(["evaluate", str(run_dir)]) == 2
+    assert "nothing to evaluate: OwnSteps makes its own training steps" in capsys.readouterr().err
+    assert main(["export", str(run_dir), "--to", "torch-export", str(tmp_path / "model.pt2")]) == 2
+    assert "--input FILE gives an example" in capsys.readouterr().err
+    np.save(tmp_path / "in.npy", np.zeros((3, 8)))
+    assert main(["predict", str(run_dir), "--input", str(tmp_path / "in.npy")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 class Breaking(Kept):

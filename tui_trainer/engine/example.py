@@ -19,7 +19,7 @@ from tui_trainer.engine.batches import CannotSplit, first_length, split_batch, t
 from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import build_loaders
 from tui_trainer.engine.trained import Trained
-from tui_trainer.errors import FileError, TrainerError
+from tui_trainer.errors import FileError, TrainerError, UsageError
 
 SIZES = (8, 3)
 """Samples of the two examples: an export is made of the first, and held against the model on both."""
@@ -65,6 +65,12 @@ def examples(trained: Trained, path: Path | None) -> list[Call]:
 def _of_data(trained: Trained) -> tuple[Callable[[int], Any], Callable[[Any], Any]]:
     assert trained.parts is not None
     task, (train, val, test) = trained.task, trained.parts
+    if task.overrides("train_step") and not task.overrides("compute_loss"):
+        message = (
+            f"{type(task).__name__} makes its own training steps, so nothing tells how its model is called"
+        )
+        hint = "--input FILE gives an example, as predict takes it; safetensors and state-dict need none"
+        raise UsageError("no example of a call", message, hint)
     part = next(part for part in (test, val, train) if part is not None)
     splits = build_loaders(task, trained.hparams, (train, None, part), trained.model, trained.device)
     with closing(splits):

@@ -120,6 +120,10 @@ def _chosen(trained: Trained, split: Split | None) -> dict[str, Any]:
         UsageError: there is no such part.
     """
     assert trained.parts is not None
+    task = trained.task
+    if task.overrides("train_step") and not task.overrides("compute_loss"):
+        message = f"{type(task).__name__} makes its own training steps, and says nothing of a loss to measure"
+        raise UsageError("nothing to evaluate", message, "define compute_loss(self, model, batch, criterion)")
     train, val, test = trained.parts
     if trained.hparams.overfit_batches:
         # What is trained on is what is tested.
