@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from tui_trainer.engine.metrics import ConfusionMatrix
+from tui_trainer.engine.metrics import ConfusionMatrix, are_classes
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
@@ -32,21 +30,9 @@ class _Counting:
 
     def metrics(self, outputs: Any, targets: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._task.metrics(outputs, targets)
-        if _are_classes(outputs, targets):
+        if are_classes(outputs, targets) and 2 <= outputs.shape[1] <= MOST_CLASSES:
             found = {**found, PAIRS: ConfusionMatrix(outputs, targets)}
         return found
-
-
-def _are_classes(outputs: Any, targets: Any) -> bool:
-    """Whether outputs are scores [samples, classes, …] of targets that are whole numbers [samples, …]."""
-    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
-        return False
-    if targets.is_floating_point() or outputs.dim() != targets.dim() + 1 or targets.dim() == 0:
-        return False
-    # Scores in the last dimension, as a decoder gives them, mean something else where all fits by chance.
-    last = outputs.dim() > 2 and outputs.shape[:-1] == targets.shape
-    first = outputs.shape[0] == targets.shape[0] and outputs.shape[2:] == targets.shape[1:]
-    return first and not last and 2 <= outputs.shape[1] <= MOST_CLASSES
 
 
 def per_class(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -133,6 +133,18 @@ class R2(Reducer):
     def finish(self, totals: Sequence[float]) -> float:
         residual, n, _, spread = totals
         return 1.0 - residual / spread if n > 1 and spread > 0 else math.nan
+
+
+def are_classes(outputs: Any, targets: Any) -> bool:
+    """Whether outputs are scores (n, classes, …) of targets that are class indices (n, …)."""
+    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
+        return False
+    if targets.is_floating_point() or outputs.dim() != targets.dim() + 1 or targets.dim() == 0:
+        return False
+    # Scores in the last dimension, as a decoder gives them, mean something else where all fits by chance.
+    last = outputs.dim() > 2 and outputs.shape[:-1] == targets.shape
+    first = outputs.shape[0] == targets.shape[0] and outputs.shape[2:] == targets.shape[1:]
+    return first and not last
 
 
 class ConfusionMatrix(Reducer):

@@ -141,11 +141,12 @@ class Task:
         """
         import torch
 
-        if not (isinstance(outputs, torch.Tensor) and isinstance(targets, torch.Tensor)):
-            return {}
-        if not targets.is_floating_point() and outputs.dim() == targets.dim() + 1:
+        from tui_trainer.engine.metrics import are_classes
+
+        if are_classes(outputs, targets):
             return {"accuracy": (outputs.argmax(1) == targets).float().mean()}
-        if targets.is_floating_point() and outputs.shape == targets.shape:
+        numbers = isinstance(outputs, torch.Tensor) and isinstance(targets, torch.Tensor)
+        if numbers and targets.is_floating_point() and outputs.shape == targets.shape:
             return {"mae": (outputs - targets).abs().mean()}
         return {}
 
