@@ -65,14 +65,14 @@ class Meter:
         tolerant: leave batches whose loss is not finite, or whose step was skipped, out of every metric.
 
     Attributes:
-        step: the optimizer step that the next batches belong to.
+        step: the optimizer step that the next batches belong to, from 1.
         window_bad: steps with such batches since `clear_window`.
         bad_step: the first of these; None without one.
         bad_in_a_row: such steps since the last one without.
     """
 
     def __init__(self, device: torch.device, capacity: int = CAPACITY, tolerant: bool = False) -> None:
-        self.step = 0
+        self.step = 1
         self.bad_in_a_row = 0
         self._device = device
         self._capacity = capacity
