@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_trainer.engine.context import StepContext
+from tui_trainer.engine.describe import a
 from tui_trainer.engine.metrics import Reducer
 from tui_trainer.errors import TrainerError
 
@@ -111,7 +112,7 @@ def _as_values(values: dict[str, Any]) -> Values:
 
 
 def _kind(value: Any) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else a(value)
 
 
 def _scalar(name: str, value: Any) -> Tensor:
@@ -119,7 +120,7 @@ def _scalar(name: str, value: Any) -> Tensor:
     if name == "loss":
         raise TrainerError(
             "loss is no tensor",
-            f"a {type(value).__name__} was returned as loss",
+            f"{a(value)} was returned as loss",
             "return the scalar tensor itself, not its .item()",
         )
     try:
@@ -127,7 +128,7 @@ def _scalar(name: str, value: Any) -> Tensor:
     except (TypeError, ValueError):
         raise TrainerError(
             "metric is no number",
-            f"metrics: {name} is a {type(value).__name__}",
+            f"metrics: {name} is {a(value)}",
             "return a scalar tensor or a reducer of tui_trainer (Mean, Sum, Ratio, Last, R2)",
         ) from None
 
