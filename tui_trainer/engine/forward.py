@@ -67,7 +67,10 @@ class Forward:
             self.parts.update(parts)
         # Detached, so that metrics never keep a graph alive.
         metrics = self._task.metrics(detached(outputs), targets)
-        return loss, _as_values({"loss": loss, **parts, **metrics})
+        values = {"loss": loss, **parts, **metrics}
+        # What is trained is what is judged, whatever else has this name.
+        values["loss"] = loss
+        return loss, _as_values(values)
 
     def own_step(self, context: StepContext, batch: Any) -> Values:
         """Let the task make its own training step on a batch. Returns what it wants recorded of it."""
@@ -106,7 +109,7 @@ def _divided(method: str, losses: dict[str, Any]) -> tuple[Any, Values]:
 def _as_values(values: dict[str, Any]) -> Values:
     """Values to record; plain numbers become tensors."""
     for name, value in values.items():
-        if not isinstance(value, (Tensor, Reducer)):
+        if not isinstance(value, Tensor) and (name == "loss" or not isinstance(value, Reducer)):
             values[name] = _scalar(name, value)
     return values
 
