@@ -158,7 +158,7 @@ def strays(run_dir: Path) -> list[str]:
     layout = RunLayout(run_dir)
     ours = (
         layout.run_json, layout.hparams_json, layout.events, layout.steps, layout.steps_header,
-        layout.console_log, layout.lock, layout.checkpoints_index,
+        layout.console_log, layout.lock, layout.checkpoints_index, layout.data_facts,
     )  # fmt: skip
     named = {run_dir / name for entry in read_index(layout) for name in entry["files"]}
     known = {*ours, *named}

@@ -12,7 +12,7 @@ MEANT = {
     "safe": """
         checkpoint_every device early_stopping_patience epochs eval_batch_size eval_every keep_checkpoints
         log_rate max_length max_minutes max_rollbacks max_steps micro_batch num_workers on_nonfinite
-        rollback_lr_factor sample_chars
+        rollback_lr_factor sample_chars temperature
     """,
     "warned": """
         betas compile crop deterministic dropout eps flip grad_clip_norm label_smoothing loss lr lr_decay
