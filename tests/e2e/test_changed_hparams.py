@@ -122,7 +122,11 @@ def test_weights_from_a_file_need_a_task_and_take_its_defaults(
         (["--init-from", "first@9"], 3, "no checkpoint 9"),
         (["--init-from", "nowhere"], 2, "no such run"),
         (["--init-from", "nowhere.pt"], 3, "does not exist"),
-        (["--init-from", "runs/first/checkpoints/trainer_state_1.pt", "digits"], 3, "without tensors by name"),
+        (
+            ["--init-from", "runs/first/checkpoints/trainer_state_1.pt", "digits"],
+            3,
+            "without tensors by name",
+        ),
         (["--init-from", "runs/first/run.json", "digits"], 3, "not written by torch.save"),
     ],
 )

@@ -16,6 +16,7 @@ from tests.comparing import assert_same_run
 from tests.faults.lives import Death, Lives
 from tests.helpers import events, rows, weights
 from tests.ui.driving import screen_text, until
+from tui_trainer import TrainerError, load_run
 from tui_trainer.runs.checkpoints import newest_good
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.reader import RunReader
@@ -115,6 +116,28 @@ def test_killed_and_resumed_it_is_the_same_run(trained: Any, lives: Lives, tmp_p
     train_in(lives, task, run)
     assert_same_run(run, trained(task))
     assert events(run, "run_resume")
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "gan.py"])
+@pytest.mark.usefixtures("_installed")
+def test_evaluated_it_has_the_metrics_that_training_recorded(trained: Any, task: str) -> None:
+    run = trained(task)
+    recorded = events(run, "epoch_end")[-1]["metrics"]
+    facts = load_run(run).evaluate("last", "test")
+    expected = {name: value for name, value in recorded.items() if name.startswith("test/")}
+    assert facts["metrics"] == pytest.approx(expected, rel=1e-6)
+    if task == "cnn_batchnorm.py":
+        assert facts["classes"] == ["top left", "top right", "bottom left", "bottom right"]
+        assert sum(map(sum, facts["confusion"])) == 33
+    if task == "segmentation.py":
+        f1 = [row["f1"] for row in facts["per_class"]]
+        assert sum(f1) / 2 == pytest.approx(recorded["test/f1"])
+
+
+def test_a_gan_that_has_nothing_to_evaluate_says_so(trained: Any) -> None:
+    with pytest.raises(TrainerError, match="Gan") as caught:
+        load_run(trained("gan.py")).evaluate("last")
+    assert "compute_loss" in str(caught.value) + caught.value.hint
 
 
 @pytest.mark.parametrize("task", TASKS)
