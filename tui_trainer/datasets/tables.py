@@ -112,6 +112,12 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
             lines.
     """
     file = _opened(path)
+    if len(file.names) < 2:
+        raise FileError(
+            "table of one column",
+            f"{path} has {f'one column, {file.names[0]}' if file.names else 'no column'}",
+            "give one to predict and others to learn from; a text file delimits them by a comma, tab, ; or |",
+        )
     store = Scratch(len(file.names), file.most_rows, np.int64, file.size)
     columns = [ColumnBuilder(name, name in texts, store, i) for i, name in enumerate(file.names)]
     rows = _fill(file, columns)
