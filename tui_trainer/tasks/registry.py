@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ from tui_trainer.config.reserved import RESERVED
 from tui_trainer.engine.describe import a
 from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
 from tui_trainer.tasks.base import Task
-from tui_trainer.tasks.declared import check_methods
+from tui_trainer.tasks.declared import check_declared
 from tui_trainer.tasks.fresh import found_through, fresh, part_of
 
 BUILT_IN = {
@@ -88,7 +88,7 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),), kept: Path | None 
         )
     check_hparams_class(found)
     task = _made(found, word)
-    check_methods(task)
+    check_declared(task)
     task.name = word
     return task
 
@@ -150,7 +150,9 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # What it prints would be taken for what a command prints.
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, (Exception, SystemExit)):
@@ -210,7 +212,8 @@ def _import(module_name: str, word: str) -> ModuleType:
     if (folder := os.getcwd()) not in sys.path:
         sys.path.insert(0, folder)
     try:
-        return importlib.import_module(module_name)
+        with redirect_stdout(sys.stderr):
+            return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise UsageError(
