@@ -449,6 +449,12 @@ def test_pairs_of_tables_and_saved_sets(tmp_path: Path) -> None:
     assert (len(train[0]), len(test[0])) == (7, 3)
 
 
+def test_grays_of_any_range_become_bytes(tmp_path: Path) -> None:
+    for name, most, dtype in (("a.tif", 1, "f4"), ("b.tif", 255, "f4"), ("c.png", 65_535, "u2")):
+        Image.fromarray((np.array([[0.0, 0.2], [0.4, 1.0]]) * most).astype(dtype)).save(tmp_path / name)
+        assert disk.decode(str(tmp_path / name), disk.Format((2, 2), 1)).ravel().tolist() == [0, 51, 102, 255]
+
+
 def test_what_predictions_are_made_from_may_be_one_column_of_any_table(tmp_path: Path) -> None:
     table = arrow_table({"de": ["ja", "a, b"]})
     from pyarrow import parquet
