@@ -18,8 +18,9 @@ from tui_trainer.datasets import images as disk
 from tui_trainer.datasets import scratch, text
 from tui_trainer.datasets.arrays import Arrays, open_npy
 from tui_trainer.datasets.columns import ColumnBuilder
+from tui_trainer.datasets.pairs import read_texts
 from tui_trainer.datasets.scratch import Scratch
-from tui_trainer.datasets.tables import read_table
+from tui_trainer.datasets.tables import read_table, table_pieces
 from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.tasks.char_lm import CharLM, CharLMHparams
 from tui_trainer.tasks.images import Images, ImagesHparams
@@ -446,6 +447,31 @@ def test_pairs_of_tables_and_saved_sets(tmp_path: Path) -> None:
     save_to_disk(tmp_path / "d", train=table[:7], test=table[7:])
     _, (train, test) = seq2seq(tmp_path / "d", **columns)
     assert (len(train[0]), len(test[0])) == (7, 3)
+
+
+def test_grays_of_any_range_become_bytes(tmp_path: Path) -> None:
+    for name, most, dtype in (("a.tif", 1, "f4"), ("b.tif", 255, "f4"), ("c.png", 65_535, "u2")):
+        Image.fromarray((np.array([[0.0, 0.2], [0.4, 1.0]]) * most).astype(dtype)).save(tmp_path / name)
+        assert disk.decode(str(tmp_path / name), disk.Format((2, 2), 1)).ravel().tolist() == [0, 51, 102, 255]
+
+
+def test_what_predictions_are_made_from_may_be_one_column_of_any_table(tmp_path: Path) -> None:
+    table = arrow_table({"de": ["ja", "a, b"]})
+    from pyarrow import parquet
+
+    parquet.write_table(table, tmp_path / "t.parquet")
+    save_to_disk(tmp_path / "d", **{"": table})
+    (tmp_path / "t.csv").write_text('de\nja\n"a, b"\n')
+    places = {"t.parquet": ("row 0", "row 1"), "d": ("row 0", "row 1"), "t.csv": ("2", "3")}
+    for name, where in places.items():
+        texts = list(read_texts(tmp_path / name, "de"))
+        assert [text for _, text in texts] == ["ja", "a, b"]
+        assert [place.partition(f"{name}:")[2].strip() for place, _ in texts] == list(where)
+        with pytest.raises(UsageError, match="its columns are de"):
+            list(read_texts(tmp_path / name, "input"))
+        assert next(piece.rows for piece in table_pieces(tmp_path / name)) > 0
+        with pytest.raises(FileError, match="one column, de"):
+            read_table(tmp_path / name)
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

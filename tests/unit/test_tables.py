@@ -93,7 +93,7 @@ LATIN = "a,b\n1,2\n3,é\n".encode("latin-1")
         (b"a,b\n", "table without rows: {path} holds a header and no row"),
         (b"1,2,3\n4,5,6\n", "table without a header: {path}:1: the first row is all numbers: 1, 2, 3"),
         (b"a,b,a\n1,2,3\n", "column names not unique: {path}:1: twice in the header: a"),
-        (b"a\n1\n", "table of one column: {path}:1"),
+        (b"a\n1\n", "table of one column: {path} has one column, a"),
         (b"a,b\n1,2\n1,2,3\n", "ragged table: {path}:3 has 3 cells, the header 2"),
         (b"a,b\n1,2\n\n7\n", "ragged table: {path}:4 has 1 cell, the header 2"),
         (b'a,b\n1,2\n3,"4\n5,6\n', "malformed table: {path}:4"),

@@ -223,9 +223,3 @@ def _check_header(where: str, names: tuple[str, ...]) -> None:
         raise FileError(
             "column names not unique", f"{where}: twice in the header: {', '.join(twice)}", "rename one"
         )
-    if len(names) < 2:
-        raise FileError(
-            "table of one column",
-            f"{where}: the header has one column",
-            "columns are delimited by a comma, tab, semicolon or |",
-        )

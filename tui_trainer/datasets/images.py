@@ -182,9 +182,10 @@ def _array_images(path: Path) -> Pixels | None:
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """16-bit grays, which Pillow would clip at 255. Numbers that fit into a byte stay."""
-    values = values.astype(np.float64)
-    scale = 257.0 if values.size and values.max() > 255 else 1.0
+    """16-bit grays, which Pillow would clip at 255, and floats from 0 to 1. Other bytes stay."""
+    most = values.max() if values.size else 0
+    scale = 257.0 if most > 255 else 1 / 255 if values.dtype.kind == "f" and most <= 1 else 1.0
+    values = np.nan_to_num(values.astype(np.float64))
     return np.clip(np.round(values / scale), 0, 255).astype(np.uint8)
 
 

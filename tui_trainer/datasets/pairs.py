@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def read_texts(path: Path, key: str = KEYS[0]) -> Iterator[tuple[str, str]]:
     """Texts without targets, each with its place: lines of a text file, or items or a column by their key.
 
     Args:
-        path: a text file, JSON, JSON lines, CSV or TSV with the column.
+        path: a text file, JSON, JSON lines; CSV, TSV, Parquet, Arrow or a saved data set with the column.
         key: what an input is called.
 
     Raises:
@@ -93,27 +94,31 @@ def read_texts(path: Path, key: str = KEYS[0]) -> Iterator[tuple[str, str]]:
         for line, text in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
             yield f"{path}:{line}", text
         return
-    items: Iterable[tuple[Any, Any]] = JsonItems(path, "texts", f'expected {{"{key}": "…"}} or "…" each')
+    items: Iterable[tuple[Any, str]]
     if kind == "text":
-        table = Delimited.open(path)
-        _check_columns(path, table.names, (key,))
-        items = ((dict(zip(table.names, cells, strict=True)), line) for line, cells in table.rows())
-    for item, line in items:
+        items = _of_table(path, (key,))
+    elif kind in ("parquet", "arrow", "saved"):
+        rows = enumerate(chain.from_iterable(_of_arrow(path, (key,))))
+        items = ((item, f"{where}: row {row}") for row, (item, where) in rows)
+    else:
+        found_items = JsonItems(path, "texts", f'expected {{"{key}": "…"}} or "…" each')
+        items = ((item, f"{path}:{line}") for item, line in found_items)
+    for item, where in items:
         found = item.get(key) if isinstance(item, dict) else item
         if not isinstance(found, str):
-            message = f"{path}:{line}: {kind_of(item)} without a text called {quoted(key)}"
+            message = f"{where}: {kind_of(item)} without a text called {quoted(key)}"
             raise FileError("item without an input", message, f'{{"{key}": "…"}} or "…" each')
-        yield f"{path}:{line}", found
+        yield where, found
 
 
-def _of_table(path: Path, keys: Keys) -> Iterator[tuple[dict[str, str], str]]:
+def _of_table(path: Path, keys: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
     table = Delimited.open(path)
     _check_columns(path, table.names, keys)
     for line, cells in table.rows():
         yield dict(zip(table.names, cells, strict=True)), f"{path}:{line}"
 
 
-def _of_arrow(path: Path, keys: Keys) -> list[Iterator[tuple[Any, str]]]:
+def _of_arrow(path: Path, keys: Sequence[str]) -> list[Iterator[tuple[Any, str]]]:
     data = ArrowData.open(path)
     _check_columns(path, data.schema.names, keys)
     return [

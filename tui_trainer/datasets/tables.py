@@ -112,10 +112,16 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
             lines.
     """
     file = _opened(path)
+    if len(file.names) == 1:
+        raise FileError(
+            "table of one column",
+            f"{path} has one column, {file.names[0]}",
+            "give one to predict and others to learn from; a text file delimits them by a comma, tab, ; or |",
+        )
     store = Scratch(len(file.names), file.most_rows, np.int64, file.size)
     columns = [ColumnBuilder(name, name in texts, store, i) for i, name in enumerate(file.names)]
     rows = _fill(file, columns)
-    if all(column.unusable for column in columns):
+    if columns and all(column.unusable for column in columns):
         message = f'{path}: no column can be used; "{columns[0].name}" holds {columns[0].unusable}'
         raise FileError("no column of use", message, "give columns of numbers or texts")
     if rows == 0:

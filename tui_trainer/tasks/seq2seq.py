@@ -250,7 +250,7 @@ class Seq2Seq(Task):
         self.target_length, self._fitted = int(facts["target_length"]), True
 
     def read_inputs(self, hparams: Seq2SeqHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
-        """Texts as rows of tokens: each line of a text file, or each `input` of a JSON or JSON lines file.
+        """Texts as rows of tokens: each line of a text file, or the input of each item, row or record.
 
         Raises:
             FileError: it can't be read, or a text is longer than `max_length`.
