@@ -271,6 +271,13 @@ def test_a_confusion_matrix_is_that_of_all_batches() -> None:
     assert again.means()["f1"] == pytest.approx(expected)
 
 
+def test_a_matrix_counts_in_whole_numbers() -> None:
+    # float32 stands still at 2**24, which a few large masks have pixels for.
+    (counts,) = ConfusionMatrix(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)).values
+    assert counts.dtype == torch.int32
+    assert counts.tolist() == [4, 0, 0, 0]
+
+
 def test_metrics_may_change_their_size_between_epochs() -> None:
     meter = Meter(CPU)
     outputs, targets = torch.eye(4), torch.arange(4)

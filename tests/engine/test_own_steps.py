@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tests.comparing import assert_same_run
 from tests.helpers import Points, PointsHparams, assert_same_weights, events, resume, rows, weights
 from tui_trainer import Task, TrainerError, train
+from tui_trainer.engine.check import check
 from tui_trainer.engine.schedule import build_schedule
 from tui_trainer.engine.several import SeveralOptimizers
 from tui_trainer.errors import UsageError
@@ -108,6 +109,11 @@ def test_a_gan_trains_as_in_a_loop_by_hand(tmp_path: Path) -> None:
     result = train(task, {"lr": 0.01, "scheduler": "constant", "epochs": 2}, runs_dir=tmp_path)
     assert len(task.batches) == 8
     assert_same_weights(weights(result.run_dir, 2), by_hand(task, 0.01))
+
+
+def test_a_dry_run_is_the_first_step() -> None:
+    metrics = check(Gan(), PointsHparams(task="x"))["metrics"]
+    assert metrics["train/at"] == 0.0
 
 
 def test_the_values_of_a_step_are_recorded(tmp_path: Path) -> None:
@@ -211,6 +217,52 @@ def test_optimizers_that_step_together_are_as_one_with_their_groups(
     assert_same_weights(weights(two.run_dir, 2), weights(one.run_dir, 2))
 
 
+class Half(Two):
+    """Only the first layer's optimizer gets gradients."""
+
+    def model(self, hparams: Any) -> Any:
+        model = super().model(hparams)
+        model[3].requires_grad_(False)
+        return model
+
+
+class HalfByStep(Half, OwnLoop):
+    """The same as a step of one's own."""
+
+    def train_step(self, context: Any, batch: Any) -> dict[str, Any]:
+        context.step("last")
+        loss, _, _ = self.compute_loss(context.model, batch, context.criterion)
+        context.backward(loss)
+        context.step("first")
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("task", [Half, HalfByStep])
+@pytest.mark.parametrize("grad_clip_norm", [None, 100.0])
+def test_in_float16_an_optimizer_without_gradients_has_no_step(
+    tmp_path: Path, task: type[Points], grad_clip_norm: float | None
+) -> None:
+    values = {"precision": "float16", "grad_clip_norm": grad_clip_norm, "lr": 0.01}
+    result = train(task(), values, runs_dir=tmp_path)
+    first, last = (end["metrics"]["train/loss"] for end in events(result.run_dir, "epoch_end"))
+    assert last < first
+
+
+class InParts(Points):
+    """A loss whose parts' names do not tell which way they get better."""
+
+    def compute_loss(self, model: Any, batch: Any, criterion: Any) -> Any:
+        loss, outputs, targets = super().compute_loss(model, batch, criterion)
+        return {"loss": loss, "kind": 2 * loss}, outputs, targets
+
+
+def test_a_part_of_the_loss_is_minimised_without_a_test_set_too(tmp_path: Path) -> None:
+    values = {"monitor": "train/kind", "test_size": 0.0, "lr": 0.01, "epochs": 3}
+    result = train(InParts(), values, runs_dir=tmp_path)
+    assert result.best is not None
+    assert result.best["epoch"] == 3
+
+
 def test_a_schedule_moves_the_rates_of_all(tmp_path: Path) -> None:
     kinds = SeveralOptimizers(
         Two().optimizer(PointsHparams(task="x"), Points().model(PointsHparams(task="x")))
@@ -251,7 +303,7 @@ def test_a_gan_resumes_exactly(tmp_path: Path, every: Any, at: int) -> None:
 @pytest.mark.parametrize(
     ("returned", "words"),
     [
-        (None, "train_step returned a NoneType"),
+        (None, "train_step returned None"),
         (torch.zeros(()), "train_step returned a Tensor"),
         ({"fooled": torch.zeros(())}, "a dict with fooled, and no loss"),
         ({"loss": 1.0}, "a float was returned as loss"),

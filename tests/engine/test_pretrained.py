@@ -30,18 +30,27 @@ def test_a_part_of_a_model_takes_what_is_its_own(tmp_path: Path, inside: str | N
     trained = nn.Sequential(nn.Linear(8, 12), nn.BatchNorm1d(12))
     saved: Any = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
     saved[f"{prefix}fc.weight"] = torch.zeros(1000, 12)
-    torch.save({inside: saved, "epoch": 90} if inside else saved, tmp_path / "net.pth")
+    beside = {"epoch": 90, "best_acc1": torch.tensor(76.1)}
+    torch.save({inside: saved, **beside} if inside else saved, tmp_path / "net.pth")
     network = Network()
     unused = load_weights(network.backbone, tmp_path / "net.pth")
     assert_same_weights(network.backbone.state_dict(), trained.state_dict())
     assert unused == [f"{prefix}fc.weight"]
 
 
-def test_layers_of_another_task_keep_their_own(tmp_path: Path) -> None:
+def test_lazy_layers_get_their_shapes_from_the_file(tmp_path: Path) -> None:
+    trained, network = nn.Linear(8, 3), nn.LazyLinear(3)
+    torch.save(trained.state_dict(), tmp_path / "net.pt")
+    load_weights(network, tmp_path / "net.pt")
+    assert torch.equal(network.weight, trained.weight)
+
+
+@pytest.mark.parametrize("skip", [["head.*"], "head.*"])
+def test_layers_of_another_task_keep_their_own(tmp_path: Path, skip: Any) -> None:
     trained, network = Network(classes=10), Network(classes=3)
     torch.save(trained.state_dict(), tmp_path / "net.pt")
     head = network.head.weight.clone()
-    load_weights(network, tmp_path / "net.pt", skip=["head.*"])
+    load_weights(network, tmp_path / "net.pt", skip=skip)
     assert torch.equal(network.backbone[0].weight, trained.backbone[0].weight)
     assert torch.equal(network.head.weight, head)
 
@@ -52,7 +61,7 @@ def test_layers_of_another_task_keep_their_own(tmp_path: Path) -> None:
         (Network(10).state_dict(), r"head.weight has shape \(10, 12\), not \(3, 12\); head.bias has shape"),
         (
             nn.Linear(8, 12).state_dict(),
-            "lacks backbone.0.weight, backbone.0.bias, backbone.1.weight and 6 more",
+            "lacks backbone.0.weight, backbone.0.bias, backbone.1.weight and 6 more; it has weight, bias",
         ),
         ({"epoch": 3}, "holds a dict without tensors"),
         ([torch.zeros(2)], "holds a list without tensors"),

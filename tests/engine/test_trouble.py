@@ -19,8 +19,9 @@ from tui_trainer.engine.check import check
 from tui_trainer.engine.describe import describe
 from tui_trainer.engine.failure import explain, user_traceback
 from tui_trainer.engine.hints import hint_for
+from tui_trainer.engine.metrics import Mean
 from tui_trainer.errors import TrainerError, UsageError
-from tui_trainer.tasks.declared import check_methods
+from tui_trainer.tasks.declared import check_declared
 
 Pair = namedtuple("Pair", "left right")
 
@@ -206,15 +207,64 @@ def test_a_method_may_have_more_parameters_if_they_have_defaults_and_other_names
         def count(self, *batch: Any) -> Any:
             return len(batch)
 
-    check_methods(Task())
+    check_declared(Task())
 
     class Wrong(Points):
         def metrics(self, outputs: Any) -> Any:
             return {}
 
     with pytest.raises(UsageError, match=r"Wrong defines metrics\(self, outputs") as caught:
-        check_methods(Wrong())
+        check_declared(Wrong())
     assert caught.value.hint == "def metrics(self, outputs, targets): …"
+
+
+@pytest.mark.parametrize("directions", [{"accuracy": "up"}, {"test/accuracy": "max"}, ["accuracy"]])
+def test_directions_that_would_be_misunderstood_are_refused(directions: Any) -> None:
+    class Task(Points):
+        pass
+
+    Task.directions = directions
+    with pytest.raises(UsageError, match="directions is") as caught:
+        check_declared(Task())
+    assert 'directions = {"accuracy": "max"}' in caught.value.hint
+
+
+@pytest.mark.parametrize("count", [None, -1, "8", torch.ones(3)])
+def test_a_count_that_is_no_number_is_refused(count: Any) -> None:
+    class Task(Points):
+        def count(self, batch: Any) -> Any:
+            return count
+
+    error = failure_of(Task())
+    assert error.title == "wrong count"
+
+
+def test_what_is_trained_is_what_is_judged() -> None:
+    class Task(Points):
+        def metrics(self, outputs: Any, targets: Any) -> Any:
+            return {"loss": torch.tensor(-1.0), "ones": 1.0}
+
+    metrics = check(Task(), PointsHparams())["metrics"]
+    assert metrics["train/loss"] > 0
+    assert metrics["test/ones"] == 1.0
+
+
+def test_a_loss_that_is_a_reducer_is_refused() -> None:
+    class Task(Points):
+        def compute_loss(self, model: Any, batch: Any, criterion: Any) -> Any:
+            loss, outputs, targets = super().compute_loss(model, batch, criterion)
+            return {"loss": Mean(loss)}, outputs, targets
+
+    assert failure_of(Task()).title == "loss is no tensor"
+
+
+def test_a_scheduler_of_another_optimizer_is_refused() -> None:
+    class Task(Points):
+        def scheduler(self, hparams: Any, optimizer: Any, total_steps: Any) -> Any:
+            other = torch.optim.SGD(self.model(hparams).parameters())
+            return torch.optim.lr_scheduler.StepLR(other, 2)
+
+    assert failure_of(Task()).title == "scheduler of another optimizer"
 
 
 def test_a_loss_that_is_broadcast_is_told_once_in_each_run_of_a_process() -> None:

@@ -163,6 +163,7 @@ def test_a_task_file_that_is_edited_is_read_again() -> None:
         ("import ctypes; ctypes.string_at(0)", "the task's code ended its process"),
         ("def", "task file does not parse"),
         ("1 / 0", "task can't be imported"),
+        (TASK.replace('"Units."', '"x" * (1 << 25)'), "the task's form is too large"),
     ],
 )
 def test_a_broken_task_file_is_an_error_and_the_next_question_is_answered(code: str, title: str) -> None:

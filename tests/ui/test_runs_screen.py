@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
+from textual.widgets import Input
 
-from tests.ui.browsing import Browser, browse, type_text
+from tests.ui.browsing import NAMED, Browser, browse, type_text
 from tests.ui.driving import check_snapshot, screen_text, until
 from tests.ui.recorded import Recorder, finished
 from tui_trainer.runs import manage
@@ -117,6 +119,18 @@ def test_the_list_is_filtered_as_one_types(runs: Path) -> None:
             assert f"{len(found)} of 3 runs" in screen_text(app)
             await pilot.press("escape")
             assert names(app) == [CRASHED, FAILED, GOOD]
+
+    browse(runs, steps, rows=3)
+
+
+def test_a_filter_that_is_typed_in_one_burst_is_all_in_the_filter(runs: Path) -> None:
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        for key in ("/", *"dps"):
+            # As a slow link delivers them: together, before anything is drawn.
+            app.post_message(events.Key(NAMED.get(key, key), key))
+        field = app.page.query_one("#filter", Input)
+        await until(pilot, lambda: field.value == "dps", "the filter's text")
+        assert app.asked == []
 
     browse(runs, steps, rows=3)
 

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.presets import Preset, find_preset, read_preset
 from tui_trainer.config.problems import HparamsError, Problem, suggestion
 from tui_trainer.config.resolve import resolve
+from tui_trainer.engine.identity import source_of
 from tui_trainer.errors import Exit, TrainerError, UsageError
 from tui_trainer.runs.layout import default_runs_dir
 from tui_trainer.tasks.base import Task
@@ -111,6 +111,7 @@ class Interpreter:
                 warnings += origin.source_warnings(task)
         except HparamsError as error:
             problems = error.problems
+        source = source_of(task)
         known = sorted({*SWITCHES, *VALUED, *hparam_switches(specs), *hparam_valued(specs)})
         return Meaning(
             task=task.name,
@@ -124,7 +125,7 @@ class Interpreter:
             problems=[_placed(problem, specs, preset) for problem in problems],
             warnings=warnings,
             unknown=[f"--{name}{suggestion(name, known)}" for name in words.unknown],
-            source=_source(task),
+            source=str(source) if source is not None else None,
         )
 
     def _task(
@@ -222,11 +223,6 @@ def _placed(problem: Problem, specs: dict[str, FieldSpec], preset: Preset | None
         return {"key": problem.key, "message": problem.text}
     where = f"{preset.place(problem.key)}: " if preset and problem.key in preset.lines else ""
     return {"key": None, "message": f"{where}{problem}"}
-
-
-def _source(task: Task) -> str | None:
-    module = type(task).__module__
-    return None if module.startswith("tui_trainer.") else getattr(sys.modules.get(module), "__file__", None)
 
 
 def run(args: argparse.Namespace) -> int:

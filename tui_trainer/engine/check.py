@@ -12,7 +12,6 @@ from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.batch_looper import test_batch_looper, train_batch_looper
 from tui_trainer.engine.broadcast import broadcasts_told
 from tui_trainer.engine.failure import during
-from tui_trainer.engine.foreign import refuse_foreign
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepare import Phase, prepare
 from tui_trainer.engine.prepared import Prepared
@@ -74,7 +73,6 @@ def check(
 def _one_batch_each(ready: Prepared, hparams: Hparams, phase: Phase) -> dict[str, float]:
     """Metrics of one training step and of one batch of each evaluated split."""
     try:
-        refuse_foreign(ready.optimizer, ready.model)
         metrics: dict[str, float] = {}
         meter = Meter(ready.device.torch)
         with phase("training on one batch"):

@@ -192,7 +192,7 @@ def _split_off(part: Any, hparams: Hparams, test_size: float) -> tuple[Any, Any,
     if samples is None or isinstance(part, IterableDataset):
         raise UsageError(
             "can't split data without a length",
-            f"datasets() returned a {type(part).__name__}, and test_size is {test_size:g}",
+            f"datasets() returned {a(part)}, and test_size is {test_size:g}",
             "return (train, test) or (train, None) from datasets(), or set test_size to 0",
         )
     splits = split_indices(samples, test_size, hparams.val_size, hparams.seed, labels=_labels(part))

@@ -25,7 +25,6 @@ from tui_trainer.engine.evaluation import Evaluations
 from tui_trainer.engine.facts import differences, facts_of, keep_facts, kept_facts
 from tui_trainer.engine.failure import during, explain, happened_in
 from tui_trainer.engine.forecast import SAVED_BYTES_PER_S, check_disk, checkpoint_bytes
-from tui_trainer.engine.foreign import refuse_foreign
 from tui_trainer.engine.health import LossWatch
 from tui_trainer.engine.heap import few_full_collections
 from tui_trainer.engine.initial import InitialWeights
@@ -137,7 +136,6 @@ class Experiment:
         self._ready = prepare(self.task, self.hparams, self._phase, self._on_device, self._warn, load_weights)
         patience = None
         try:
-            refuse_foreign(self._ready.optimizer, self._ready.model)
             with few_full_collections():
                 self._begin()
                 while (ending := self._try_to_the_end()) is None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tui_trainer.engine.describe import a
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.files import os_failure
 from tui_trainer.runs.json_values import plain, read_object, write_object
@@ -31,7 +32,7 @@ def facts_of(task: Task) -> dict[str, Any] | None:
     if facts is None:
         return None
     if not isinstance(facts, Mapping):
-        message = f"data_facts() returned a {type(facts).__name__}"
+        message = f"data_facts() returned {a(facts)}"
         raise TrainerError("data facts are no dict", message, "return a dict of JSON values, or None")
     try:
         text = json.dumps(facts)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_trainer.engine.context import StepContext
+from tui_trainer.engine.describe import a
 from tui_trainer.engine.metrics import Reducer
 from tui_trainer.errors import TrainerError
 
@@ -66,7 +67,10 @@ class Forward:
             self.parts.update(parts)
         # Detached, so that metrics never keep a graph alive.
         metrics = self._task.metrics(detached(outputs), targets)
-        return loss, _as_values({"loss": loss, **parts, **metrics})
+        values = {"loss": loss, **parts, **metrics}
+        # What is trained is what is judged, whatever else has this name.
+        values["loss"] = loss
+        return loss, _as_values(values)
 
     def own_step(self, context: StepContext, batch: Any) -> Values:
         """Let the task make its own training step on a batch. Returns what it wants recorded of it."""
@@ -105,13 +109,13 @@ def _divided(method: str, losses: dict[str, Any]) -> tuple[Any, Values]:
 def _as_values(values: dict[str, Any]) -> Values:
     """Values to record; plain numbers become tensors."""
     for name, value in values.items():
-        if not isinstance(value, (Tensor, Reducer)):
+        if not isinstance(value, Tensor) and (name == "loss" or not isinstance(value, Reducer)):
             values[name] = _scalar(name, value)
     return values
 
 
 def _kind(value: Any) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else a(value)
 
 
 def _scalar(name: str, value: Any) -> Tensor:
@@ -119,7 +123,7 @@ def _scalar(name: str, value: Any) -> Tensor:
     if name == "loss":
         raise TrainerError(
             "loss is no tensor",
-            f"a {type(value).__name__} was returned as loss",
+            f"{a(value)} was returned as loss",
             "return the scalar tensor itself, not its .item()",
         )
     try:
@@ -127,7 +131,7 @@ def _scalar(name: str, value: Any) -> Tensor:
     except (TypeError, ValueError):
         raise TrainerError(
             "metric is no number",
-            f"metrics: {name} is a {type(value).__name__}",
+            f"metrics: {name} is {a(value)}",
             "return a scalar tensor or a reducer of tui_trainer (Mean, Sum, Ratio, Last, R2)",
         ) from None
 

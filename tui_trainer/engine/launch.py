@@ -68,7 +68,7 @@ def train(
         TrainerError: wrong hparams, or training failed. The message says what to do.
     """
     from tui_trainer.tasks.base import Task
-    from tui_trainer.tasks.declared import check_methods
+    from tui_trainer.tasks.declared import check_declared
     from tui_trainer.tasks.registry import check_hparams_class, load_task
 
     if isinstance(task, str):
@@ -78,7 +78,7 @@ def train(
             "not a task", f"train() got {task!r}", "train(MyTask(), …) with an instance of your Task"
         )
     check_hparams_class(type(task))
-    check_methods(task)
+    check_declared(task)
     if not task.name:
         task.name = f"{type(task).__module__}:{type(task).__qualname__}"
     if not isinstance(hparams, Hparams):

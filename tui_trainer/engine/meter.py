@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tui_trainer.engine.describe import describe
 from tui_trainer.engine.metrics import Mean, Reducer
 from tui_trainer.errors import TrainerError
 
@@ -65,14 +67,14 @@ class Meter:
         tolerant: leave batches whose loss is not finite, or whose step was skipped, out of every metric.
 
     Attributes:
-        step: the optimizer step that the next batches belong to.
+        step: the optimizer step that the next batches belong to, from 1.
         window_bad: steps with such batches since `clear_window`.
         bad_step: the first of these; None without one.
         bad_in_a_row: such steps since the last one without.
     """
 
     def __init__(self, device: torch.device, capacity: int = CAPACITY, tolerant: bool = False) -> None:
-        self.step = 0
+        self.step = 1
         self.bad_in_a_row = 0
         self._device = device
         self._capacity = capacity
@@ -121,9 +123,9 @@ class Meter:
             count: what the batch's means are taken over.
 
         Raises:
-            TrainerError: a value is no scalar.
+            TrainerError: a value is no scalar, or the count no number.
         """
-        layout = self._layouts.get(tuple(values)) or self._open(values)
+        layout = self._layouts.get(tuple(values)) or self._open(values, count)
         tensors: list[Tensor] = []
         for value in values.values():
             if isinstance(value, Tensor):
@@ -174,8 +176,9 @@ class Meter:
         self._buffer = torch.zeros(self._capacity, self._width, dtype=wide, device=self._device)
         self._cells = [{column: row[column] for column in self._scalars} for row in self._buffer.unbind(0)]
 
-    def _open(self, values: Mapping[str, Tensor | Reducer]) -> _Layout:
+    def _open(self, values: Mapping[str, Tensor | Reducer], count: int | Tensor) -> _Layout:
         """The layout of batches with these metrics; metrics that are new get columns of their own."""
+        _check_count(count)
         columns = dict(self._columns)
         width = max((taken.stop for taken in columns.values()), default=_COUNT + 1)
         sizes: dict[str, list[int]] = {}
@@ -361,3 +364,18 @@ class Meter:
         self._weights = {name: float(weight) for name, weight in state["weights"].items()}
         self._totals = {name: [float(total) for total in totals] for name, totals in state["totals"].items()}
         self._restored = {name: float(mean) for name, mean in state["means"].items()}
+
+
+def _check_count(count: Any) -> None:
+    """Refuse what a task returned as a batch's count, which would make nothing or nonsense of its means."""
+    if isinstance(count, Tensor):
+        fits = count.numel() == 1
+    else:
+        fits = isinstance(count, Real) and float(count) >= 0
+    if not fits:
+        raise TrainerError(
+            "wrong count",
+            f"count() returned {describe(count)}",
+            "count(batch) must return a number, of what the batch's loss is a mean over: does it end with "
+            "`return`?",
+        )

@@ -171,8 +171,9 @@ class ConfusionMatrix(Reducer):
         counted = (true >= 0) & (true < classes) & (predicted >= 0) & (predicted < classes)
         # Without `counted` as an index, which would make the host wait for the device.
         pairs = torch.where(counted, true * classes + predicted, classes * classes)
-        counts = torch.zeros(classes * classes + 1, dtype=torch.float32, device=pairs.device)
-        super().__init__(counts.scatter_add_(0, pairs, torch.ones_like(pairs, dtype=torch.float32))[:-1])
+        # Whole numbers, since float32 stands still at 2**24: the pixels of a few large masks.
+        counts = torch.zeros(classes * classes + 1, dtype=torch.int32, device=pairs.device)
+        super().__init__(counts.scatter_add_(0, pairs, torch.ones_like(pairs, dtype=torch.int32))[:-1])
 
     @staticmethod
     def matrix(totals: Sequence[float]) -> list[list[int]]:

@@ -11,6 +11,7 @@ from torch.optim import LBFGS, Optimizer, RMSprop
 
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.names import OPTION_NAMES
+from tui_trainer.engine.describe import a
 from tui_trainer.engine.several import SeveralOptimizers, members_of
 from tui_trainer.errors import TrainerError, UsageError
 
@@ -27,11 +28,13 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
 
     Raises:
         UsageError: this optimizer can't train this model; the message says why.
-        TrainerError: the model has nothing to train.
+        TrainerError: the model has nothing to train, or the task returned no optimizer of it.
     """
     own = task.optimizer(hparams, model)
     if own is not None:
-        return _checked(task, own)
+        optimizer = _checked(task, own)
+        _refuse_foreign(optimizer, model)
+        return optimizer
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise TrainerError(
@@ -54,8 +57,8 @@ def build_optimizer(task: Task, hparams: Hparams, model: nn.Module) -> Optimizer
     unsafe = name == "SGD" and bool(hparams.momentum) and hparams.precision == "float16"
     if plain and not unsafe and parameters[0].device.type in FUSED_DEVICES.get(name, ()):
         options["fused"] = True
-    optimizer: Optimizer = getattr(torch.optim, name)(parameters, **options)
-    return optimizer
+    named: Optimizer = getattr(torch.optim, name)(parameters, **options)
+    return named
 
 
 def _checked(task: Task, own: Any) -> Optimizer:
@@ -64,9 +67,7 @@ def _checked(task: Task, own: Any) -> Optimizer:
     members = dict(own) if several else {"": own}
     strange = [member for member in members.values() if not isinstance(member, Optimizer)]
     if strange or not members or not all(isinstance(name, str) for name in members):
-        what = (
-            f"a dict with a {type(strange[0]).__name__}" if several and strange else f"a {type(own).__name__}"
-        )
+        what = f"a dict with {a(strange[0])}" if several and strange else a(own)
         raise TrainerError(
             "not an optimizer",
             f"optimizer() returned {what if members else 'an empty dict'}",
@@ -98,6 +99,21 @@ def _refuse_shared(members: Mapping[str, Optimizer]) -> None:
                     f"optimizer() gives one of shape {tuple(parameter.shape)} to {other} and to {name}",
                     "give each parameter to one of them, or define train_step",
                 )
+
+
+def _refuse_foreign(optimizer: Optimizer, model: nn.Module) -> None:
+    """Refuse an optimizer without any parameter of the model: nothing would ever be learned.
+
+    Some others beside the model's may be meant, such as those of a loss.
+    """
+    own = {id(parameter) for parameter in model.parameters()}
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if not any(id(parameter) in own for parameter in trained):
+        raise TrainerError(
+            "optimizer of another model",
+            f"none of the optimizer's {len(trained):,} tensors is a parameter of the model that is trained",
+            "build it from the model that optimizer(hparams, model) gets: model.parameters()",
+        )
 
 
 def adopt_options(optimizer: Optimizer, built: list[dict[str, Any]], names: Collection[str]) -> None:

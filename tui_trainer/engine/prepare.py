@@ -19,6 +19,7 @@ from tui_trainer.engine.batch_looper import test_batch_looper
 from tui_trainer.engine.context import StepContext
 from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import Splits, build_loaders, has_batchnorm, raw_splits
+from tui_trainer.engine.describe import a
 from tui_trainer.engine.device import Device, check_precision, choose_device
 from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.meter import Meter
@@ -133,7 +134,8 @@ def assemble(
         training, measuring = _micro_batches(hparams, model, device.torch, alert)
     with phase("first batch"):
         # Before the optimizer, since it gives lazy layers their shapes.
-        names = _try_evaluation(splits, model, forward, device.torch, measuring)
+        by_part = hparams.monitor not in (None, "train/loss") and hparams.monitor_mode == "auto"
+        names = _try_evaluation(splits, model, forward, device.torch, measuring, by_part)
         monitor = build_monitor(task, hparams, list(splits.evaluated()), names, forward.parts)
     with phase("building the optimizer"):
         optimizer = build_optimizer(task, hparams, model)
@@ -192,9 +194,7 @@ def _refuse_parts(task: Task, hparams: Hparams) -> None:
 def _build_model(task: Task, hparams: Hparams, device: torch.device) -> nn.Module:
     model = task.model(hparams)
     if not isinstance(model, nn.Module):
-        raise TrainerError(
-            "not a model", f"model() returned a {type(model).__name__}", "return a torch.nn.Module"
-        )
+        raise TrainerError("not a model", f"model() returned {a(model)}", "return a torch.nn.Module")
     return model.to(device)
 
 
@@ -212,9 +212,17 @@ def _micro_batches(
 
 
 def _try_evaluation(
-    splits: Splits, model: nn.Module, forward: Forward, device: torch.device, micro: MicroBatches
+    splits: Splits,
+    model: nn.Module,
+    forward: Forward,
+    device: torch.device,
+    micro: MicroBatches,
+    by_part: bool,
 ) -> set[str]:
     """One batch of each evaluated split, so that a broken test set is noticed before an epoch is spent.
+
+    Args:
+        by_part: what decides may be a part of the loss.
 
     Returns:
         The names of their metrics.
@@ -232,8 +240,10 @@ def _try_evaluation(
             means = test_batch_looper([first], model, forward, Meter(device, capacity=1), micro=micro)
             names |= {f"{split}/{name}" for name in means}
         own = forward.trains_itself
-        if not own and not names and any(isinstance(p, UninitializedParameter) for p in model.parameters()):
-            # Without an evaluated split a training batch gives lazy layers their shapes.
+        lazy = any(isinstance(p, UninitializedParameter) for p in model.parameters())
+        if not own and not names and (lazy or by_part):
+            # Without an evaluated split a training batch gives lazy layers their shapes, and tells which
+            # metrics are parts of the loss.
             first = islice(splits.train.epoch(0), 1)
             test_batch_looper(first, model, forward, Meter(device, capacity=1), micro=micro)
     return names

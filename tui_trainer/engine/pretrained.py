@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from tui_trainer.engine import archive
 from tui_trainer.engine.plain_keys import short_name
@@ -19,7 +20,7 @@ _EXTRA_STATE = "_extra_state"
 """What modules keep beside tensors, as torch names it."""
 
 
-def load_weights(model: nn.Module, path: str | Path, skip: Iterable[str] = ()) -> list[str]:
+def load_weights(model: nn.Module, path: str | Path, skip: str | Iterable[str] = ()) -> list[str]:
     """Give a model, or a part of it, the weights of a file.
 
     Names may be plain or have a wrapper's prefix (`module.`, `_orig_mod.`). A file that holds a state_dict
@@ -28,7 +29,7 @@ def load_weights(model: nn.Module, path: str | Path, skip: Iterable[str] = ()) -
     Args:
         model: the network or a part of it, such as a backbone.
         path: a `.pt`, `.pth` or `.safetensors` file.
-        skip: patterns such as `head.*`: tensors of the model that keep their own values.
+        skip: a pattern such as `head.*`, or several: tensors of the model that keep their own values.
 
     Returns:
         Names of the file's tensors that the model has no use for.
@@ -36,7 +37,7 @@ def load_weights(model: nn.Module, path: str | Path, skip: Iterable[str] = ()) -
     Raises:
         FileError: missing, corrupt, or lacking a tensor of the model; the message names the first.
     """
-    path, patterns = Path(path).expanduser(), tuple(skip)
+    path, patterns = Path(path).expanduser(), (skip,) if isinstance(skip, str) else tuple(skip)
     own = {
         name: tensor
         for name, tensor in model.state_dict().items()
@@ -51,10 +52,15 @@ def load_weights(model: nn.Module, path: str | Path, skip: Iterable[str] = ()) -
     other = [
         f"{name} has shape {tuple(weights[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in own.items()
-        if name in weights and isinstance(tensor, Tensor) and weights[name].shape != tensor.shape
+        if name in weights
+        and isinstance(tensor, Tensor)
+        and not is_lazy(tensor)
+        and weights[name].shape != tensor.shape
     ]
     if missing or other:
         told = [f"lacks {', '.join(missing[:3])}{_more(missing, 3)}"] if missing else []
+        if len(missing) == len(own):
+            told = [f"{told[0]}; it has {', '.join([*weights][:3])}{_more([*weights], 3)}"]
         told += [f"{'; '.join(other[:3])}{_more(other, 3)}"] if other else []
         raise FileError(
             "weights do not fit the model",
@@ -75,7 +81,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     found: Any = archive.load(path)
-    if isinstance(found, Mapping) and not _has_tensors(found):
+    if isinstance(found, Mapping):
+        # First, since what lies beside them may be tensors too, such as the best accuracy.
         inside = [name for name in _INSIDE if _has_tensors(found.get(name))]
         found = found[inside[0]] if inside else found
     if not _has_tensors(found):

@@ -222,11 +222,12 @@ def _timed(ready: Prepared, hparams: Hparams, clock: Callable[[], float]) -> Tri
     tells_peak = hasattr(backend, "max_memory_reserved")
     if tells_peak:
         backend.reset_peak_memory_stats(device)
-    batches = Waiting(_for_ever(ready.splits.train), clock=clock)
+    batches, meter = Waiting(_for_ever(ready.splits.train), clock=clock), Meter(device)
     ends: list[tuple[float, int]] = []
 
     def after_window(_: int) -> bool:
         backend.synchronize()
+        meter.step += 1
         ends.append((clock(), batches.samples))
         return (
             len(ends) < _WARM_UP_STEPS + _LEAST_STEPS or ends[-1][0] - ends[_WARM_UP_STEPS - 1][0] < _LEAST_S
@@ -236,7 +237,7 @@ def _timed(ready: Prepared, hparams: Hparams, clock: Callable[[], float]) -> Tri
         batches,
         ready.model,
         ready.forward,
-        Meter(device),
+        meter,
         ready.updater,
         hparams.grad_accumulation,
         after_window,

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.alerts import Alert, no_alert
 from tui_trainer.engine.describe import a
+from tui_trainer.engine.several import members_of
 from tui_trainer.errors import TrainerError, UsageError
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ def build_schedule(
 
     Raises:
         UsageError: the schedule needs a length that the data do not have.
+        TrainerError: the task returned no scheduler of this optimizer.
     """
     # A scaler that finds its first scale too large skips the first step, which is no mistake of anybody's.
     warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
@@ -305,6 +307,12 @@ def build_schedule(
     if own and (isinstance(scheduler, type) or not hasattr(scheduler, "step")):
         hint = "return an object built with the optimizer, such as CosineAnnealingLR(optimizer, T_max=…)"
         raise TrainerError("not a scheduler", f"scheduler() returned {a(scheduler)}", hint)
+    if own and getattr(scheduler, "optimizer", optimizer) not in (optimizer, *members_of(optimizer).values()):
+        raise TrainerError(
+            "scheduler of another optimizer",
+            f"the {type(scheduler).__name__} moves the rates of an optimizer that does not train the model",
+            "build it with the optimizer that scheduler(hparams, optimizer, total_steps) gets",
+        )
     if not own:
         scheduler = _scheduler_by_name(hparams, optimizer, total_steps, steps_per_epoch, mode)
     return Schedule(scheduler, optimizer, hparams.lr, total_steps, own=own, alert=alert)

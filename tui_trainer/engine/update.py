@@ -98,6 +98,7 @@ class Updater:
             known = {id(p) for p in self._parameters}
             self._parameters += [p for p in model.parameters() if id(p) not in known]
         self._stepped = False
+        self._unscaled = False
         self._skipped: Tensor | None = None
         self.averaged: AveragedModel | None = None
         if ema_decay is not None:
@@ -114,6 +115,7 @@ class Updater:
             else:
                 _, measured = self._backward(window, forward)
                 skipped = self._update(self._optimizer)
+            self._end_scaling()
             if skipped is not None:
                 # A bad batch went through them before it was known to be one.
                 for statistic, old in zip(self._statistics, before, strict=True):
@@ -138,7 +140,6 @@ class Updater:
         for batch in window:
             self._begin_anew()
             measured.append((forward.own_step(context, batch), forward.count(batch)))
-        self._end_scaling()
         return measured, self._skipped
 
     def _own_backward(self, loss: Tensor) -> None:
@@ -151,7 +152,7 @@ class Updater:
             (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
 
     def _own_update(self, optimizer: Optimizer) -> None:
-        skipped = self._update(optimizer, last=False)
+        skipped = self._update(optimizer)
         self._stepped = True
         if skipped is not None:
             self._skipped = skipped if self._skipped is None else torch.maximum(self._skipped, skipped)
@@ -164,20 +165,23 @@ class Updater:
 
     def _end_scaling(self) -> None:
         # All steps made of one backward have its scale.
-        if self._scaler is not None and self._stepped:
+        if self._scaler is not None and self._unscaled:
+            self._unscaled = False
             self._scaler.update()
 
-    def _update(self, optimizer: Optimizer, last: bool = True) -> Tensor | None:
+    def _update(self, optimizer: Optimizer) -> Tensor | None:
         """Let an optimizer, or several together, make a step, unless the gradient forbids it.
 
         Args:
             optimizer: one, or several as one.
-            last: the scale of the loss may change after it.
 
         Returns:
             1 where it was skipped, else 0, on the device; None where steps are not skipped.
         """
-        scaler, members = self._scaler, members_of(optimizer).values()
+        scaler, members = self._scaler, list(members_of(optimizer).values())
+        if scaler is not None:
+            # Without a gradient a step changes nothing, and the scaler refuses it.
+            members = [member for member in members if any(p.grad is not None for p in _parameters(member))]
         if scaler is not None and (self._clip_norm is not None or self._skips):
             for member in members:
                 scaler.unscale_(member)
@@ -186,8 +190,7 @@ class Updater:
             for member in members:
                 # It skips by itself.
                 scaler.step(member)
-            if last:
-                scaler.update()
+                self._unscaled = True
         elif skipped is None:
             for member in members:
                 member.step()

@@ -1,23 +1,40 @@
-"""Whether a task's methods can be called as the trainer calls them."""
+"""Whether the trainer can use what a task declares: methods that it calls, directions of metrics."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from typing import get_args
 
 from tui_trainer.engine.frames import place
 from tui_trainer.errors import UsageError
+from tui_trainer.runs.directions import Direction
 from tui_trainer.tasks.base import Task
 
+_SPLITS = ("train/", "val/", "test/")
 
-def check_methods(task: Task) -> None:
-    """Refuse methods that would only fail when the trainer calls them.
+
+def check_declared(task: Task) -> None:
+    """Refuse what would only fail when the trainer needs it, or be misunderstood.
 
     Raises:
-        UsageError: one has other parameters than `Task` declares for it.
+        UsageError: a method has other parameters than `Task` declares for it, or a direction is none.
     """
     for name, declared in vars(Task).items():
         if inspect.isfunction(declared) and task.overrides(name):
             _check_signature(task, name, list(inspect.signature(declared).parameters))
+    directions = task.directions
+    wrong = not isinstance(directions, Mapping) or [
+        name
+        for name, direction in directions.items()
+        if direction not in get_args(Direction) or name.startswith(_SPLITS)
+    ]
+    if wrong:
+        raise UsageError(
+            "wrong directions",
+            f"{type(task).__name__}.directions is {directions!r}",
+            'name metrics as metrics() does, each with "min" or "max": directions = {"accuracy": "max"}',
+        )
 
 
 def _check_signature(task: Task, name: str, wanted: list[str]) -> None:

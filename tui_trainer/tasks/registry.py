@@ -19,7 +19,7 @@ from tui_trainer.config.reserved import RESERVED
 from tui_trainer.engine.describe import a
 from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
 from tui_trainer.tasks.base import Task
-from tui_trainer.tasks.declared import check_methods
+from tui_trainer.tasks.declared import check_declared
 from tui_trainer.tasks.fresh import found_through, fresh, part_of
 
 BUILT_IN = {
@@ -88,7 +88,7 @@ def load_task(word: str, folders: Sequence[Path] = (Path(),), kept: Path | None 
         )
     check_hparams_class(found)
     task = _made(found, word)
-    check_methods(task)
+    check_declared(task)
     task.name = word
     return task
 

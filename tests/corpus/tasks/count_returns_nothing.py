@@ -1,4 +1,4 @@
-# expect: exit 1 | unsupported operand | hint: count(batch) must return a number
+# expect: exit 1 | count() returned None | hint: count(batch) must return a number
 import torch
 from torch import nn
 

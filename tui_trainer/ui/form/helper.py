@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tui_trainer.errors import TrainerError
 from tui_trainer.headless.words import clean, plural
-from tui_trainer.ui.form.child import how_it_ended, kill, spawn
+from tui_trainer.ui.form.child import MAX_LINE, how_it_ended, kill, spawn
 from tui_trainer.ui.form.meaning import Meaning
 
 TIMEOUT = 60.0
@@ -88,6 +88,13 @@ class Helper:
             raise
         except ConnectionError:
             pass
+        except ValueError:
+            await self.close()
+            raise TrainerError(
+                "the task's form is too large",
+                f"what tui-train tasks serve says of it has more than {MAX_LINE >> 20} MB",
+                "give hparams shorter defaults and descriptions; data belongs into files",
+            ) from None
         if not reply:
             await self.close()
             raise TrainerError(

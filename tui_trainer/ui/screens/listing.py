@@ -234,7 +234,7 @@ class ListPage(Page, Generic[Item]):
 
     def action_filter(self) -> None:
         self._filter.display = True
-        self._filter.focus()
+        self.set_focus(self._filter)
         self.show_facts()
 
     def apply_filter(self, text: str) -> None:
@@ -264,7 +264,7 @@ class ListPage(Page, Generic[Item]):
     def _leave_filter(self) -> None:
         self._filter.display = False
         self.table.set_columns(self.columns())
-        self.table.focus()
+        self.set_focus(self.table)
         self.show_facts()
 
     def on_key(self, event: events.Key) -> None:
