@@ -157,6 +157,21 @@ def loop(path: Path) -> None:
     path.symlink_to(path)
 
 
+def piped(name: str, make: Make) -> Make:
+    """Puts a named pipe, which nobody writes to, among the files of a folder."""
+
+    def made(path: Path) -> None:
+        make(path)
+        os.mkfifo(path / name)
+
+    return made
+
+
+def folder_of_arrays(path: Path) -> None:
+    path.mkdir()
+    np.save(path / "y.npy", CLASSES)
+
+
 CASES: dict[str, Case] = {
     # tables of text
     "empty file": table("", "--target y", "empty table", "holds nothing"),
@@ -216,6 +231,21 @@ CASES: dict[str, Case] = {
     "loop of links": Case(
         "tabular --dataset_path t.csv --target y", ("Too many levels of symbolic links",), loop
     ),
+    "numbers that are complex": arrays(
+        "tabular --target y", "complex128", make=saved(np.save, NUMBERS + 1j), name="a.npy"
+    ),
+    "infinite labels": arrays(
+        "images",
+        "labels are no classes",
+        make=saved(np.savez, X=np.zeros((20, 8, 8)), y=np.where(CLASSES, np.inf, 0)),
+    ),
+    "pipe among images": Case(
+        "images --dataset_path DATA", ("x.png", "no plain file"), piped("a/x.png", folder(**PICTURES))
+    ),
+    "pipe among arrays": Case(
+        "tabular --dataset_path DATA", ("X.npy", "no plain file"), piped("X.npy", folder_of_arrays)
+    ),
+    "a program among images": images("", "x.png", "EPS is drawn by a program", a__x_dot_png=png(kind="EPS")),
     "pipe": Case("tabular --dataset_path t.csv --target y", ("no plain file",), os.mkfifo),
     # tables of JSON
     "broken line": table('{"a": 1, "y": 0}\n{"a": 1, "y"\n', "--target y", "t.jsonl:2:", name="t.jsonl"),

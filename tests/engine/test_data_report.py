@@ -300,6 +300,14 @@ def test_labels_that_a_loss_would_stumble_over_are_told(labels: list[Any], title
     assert hint in found[title].hint
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_targets_that_are_no_finite_numbers_are_a_problem_and_no_failure(bad: float) -> None:
+    x, y = clean()
+    targets = y.astype("f4")
+    targets[0] = bad
+    assert "targets of train" in problems(((x, targets), None))["NaN or infinite numbers"]
+
+
 def test_numbers_to_predict_and_labels_from_zero_are_no_problem() -> None:
     inputs, _ = clean()
     assert problems(((inputs, np.random.default_rng(0).normal(size=200).astype("f4")), None)) == {}

@@ -159,6 +159,20 @@ def test_a_file_that_exists_stays_unless_it_is_forced(
     assert_same_weights(torch.load(file, weights_only=True), weights(run_of("digits"), 1))
 
 
+def test_an_export_goes_to_a_folder_that_is_there_and_not_the_runs_own(
+    run_of: RunOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_of("digits")
+    for file, told in (
+        (tmp_path / "no" / "x.pt", "mkdir -p"),
+        (tmp_path, "is a folder"),
+        (run / "checkpoints" / "model_1.pt", "holds the run's checkpoints"),
+    ):
+        assert main(["export", str(run), "--to", "safetensors", str(file), "--force"]) in (2, 3)
+        assert told in capsys.readouterr().err
+    weights(run, 1)
+
+
 @pytest.mark.parametrize(
     ("form", "package", "extra"), [("onnx", "onnxruntime", "onnx"), ("safetensors", "safetensors", "export")]
 )

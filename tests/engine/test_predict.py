@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tests.helpers import weights
+from tests.helpers import Points, start, weights
 from tui_trainer import load_run
 from tui_trainer.cli.main import main
+from tui_trainer.cli.prediction_files import ArrayWriter
 from tui_trainer.engine.predict import _batches, predicted, predicted_rows, rows_of
 from tui_trainer.errors import TrainerError
 
@@ -199,6 +200,8 @@ def test_records_are_classes_with_probabilities_or_numbers() -> None:
     assert rows_of(torch.tensor([[-2.0]]), ["no", "yes"]) == [
         {"class": "no", "probability": pytest.approx(likely)}
     ]
+    assert rows_of(torch.tensor([0, 1]), ["no", "yes"]) == [{"class": "no"}, {"class": "yes"}]
+    assert rows_of(torch.tensor([0, 2]), ["no", "yes"]) == [{"value": 0}, {"value": 2}]
     assert rows_of(torch.tensor([1.5, 2.5]), None) == [{"value": 1.5}, {"value": 2.5}]
     assert rows_of(scores, None)[0] == {"value_0": 2.0, "value_1": 0.0}
     with pytest.raises(TrainerError, match="predictions are no tensor") as caught:
@@ -228,6 +231,49 @@ def test_the_forms_of_output_hold_the_same(
     assert array.shape == (3, 2)
     shares = torch.from_numpy(array).double().softmax(1).max(1).values
     assert [line["probability"] for line in lines] == pytest.approx(shares.tolist(), abs=1e-6)
+
+
+class Talking(Points):
+    """Whose code prints, as people's code does, and predicts the index of a class."""
+
+    name = "tests.engine.test_predict:Talking"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def datasets(self, hparams: Any) -> Any:
+        print("read the data")
+        self.classes = ["a", "b", "c"]
+        return super().datasets(hparams)
+
+    def predict(self, model: nn.Module, inputs: Any) -> Any:
+        print("predicting")
+        return model(inputs).argmax(1)
+
+
+def test_stdout_holds_results_alone_whatever_a_task_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start(Talking(), tmp_path / "runs", {"epochs": 1}).run_dir
+    np.save(tmp_path / "rows.npy", np.zeros((2, 8)))
+    capsys.readouterr()
+    assert main(["predict", str(run), "--input", str(tmp_path / "rows.npy")]) == 0
+    printed = capsys.readouterr()
+    assert [line.split(",")[0] for line in printed.out.splitlines()] == ["row", "0", "1"]
+    assert printed.out.startswith("row,class\n")
+    assert "predicting" in printed.err
+    assert main(["evaluate", str(run), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["split"] == "test"
+    assert "read the data" in printed.err
+
+
+def test_bfloat16_becomes_an_array() -> None:
+    file = io.BytesIO()
+    writer = ArrayWriter(file)
+    writer.write(torch.tensor([[0.5]], dtype=torch.bfloat16))
+    writer.close()
+    assert np.load(io.BytesIO(file.getvalue())).tolist() == [[0.5]]
 
 
 def test_stdin_is_read_as_csv_or_as_json_lines(

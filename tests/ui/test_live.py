@@ -692,6 +692,11 @@ def test_images_and_texts_that_were_logged_are_shown_one_by_one(
         app.update()
         await pilot.press("right", "right", "right", "right")
         await until(pilot, lambda: "just now" in screen_text(app), "what has come meanwhile")
+        monkeypatch.setattr("tui_trainer.ui.dialogs.logged.LONGEST_TEXT", 10)
+        recorder.event("log", name="long", text="0123456789x" * 100)
+        app.update()
+        await pilot.press("right")
+        await until(pilot, lambda: "… 1,090 more characters" in screen_text(app), "that it is cut")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LiveScreen), "Live again")
 

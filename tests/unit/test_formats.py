@@ -19,6 +19,7 @@ from tui_trainer.datasets import scratch, text
 from tui_trainer.datasets.arrays import Arrays, open_npy
 from tui_trainer.datasets.columns import ColumnBuilder
 from tui_trainer.datasets.scratch import Scratch
+from tui_trainer.datasets.tables import read_table
 from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.tasks.char_lm import CharLM, CharLMHparams
 from tui_trainer.tasks.images import Images, ImagesHparams
@@ -139,6 +140,32 @@ def test_a_table_is_the_same_in_every_format(name: str, tmp_path: Path) -> None:
     assert task.model(TabularHparams())(found[0][0]).shape == (len(found[0][0]), 3)
 
 
+@pytest.mark.parametrize("name", ["t.npy", "columns.npz", "t.parquet", "t.jsonl"])
+def test_numbers_taken_as_categories_are_the_texts_of_a_csv(name: str, tmp_path: Path) -> None:
+    write_csv(tmp_path / "plain.csv")
+    TABLES[name][0](tmp_path / name)
+    found, expected = (
+        tabular(tmp_path / file, target="kind", categorical=NAMES[0]) for file in (name, "plain.csv")
+    )
+    assert_same(found[1], expected[1])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+def test_a_column_of_numbers_in_one_file_and_texts_in_another_is_of_texts(
+    order: tuple[int, ...], tmp_path: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = [pyarrow.array([2**60 + 1, 7, 2**60]), pyarrow.array(["x", "7", ""]), pyarrow.nulls(3)]
+    for place, index in enumerate(order):
+        table = pyarrow.table({"a": columns[index], "y": [1.5, 2.5, 3.5]})
+        parquet.write_table(table, tmp_path / f"part{place}.parquet")
+    column = read_table(tmp_path).columns["a"]
+    texts = [[str(2**60 + 1), "7", str(2**60)], ["x", "7", None], [None] * 3]
+    assert [column.text(row) for row in range(9)] == [text for index in order for text in texts[index]]
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.npy", "xy.npz"])
 def test_a_large_table_is_mapped_and_trains_alike(
     name: str, tmp_path: Path, mapped: Path, monkeypatch: pytest.MonkeyPatch
@@ -201,6 +228,17 @@ def test_a_column_of_too_many_texts_or_of_lists_is_refused_unless_ignored(
         tabular(tmp_path / "t.csv", target="id")
     _, (train, _) = tabular(tmp_path / "t.csv", target="y", ignore="id")
     assert train[0].shape == (24, 1)
+
+
+def test_ignored_columns_of_any_kind_are_no_hindrance_to_predictions(tmp_path: Path) -> None:
+    table = arrow_table({**columns(), "id": range(150), "tags": [["a"]] * 150})
+    from pyarrow import parquet
+
+    parquet.write_table(table, tmp_path / "t.parquet")
+    task, _ = tabular(tmp_path / "t.parquet", target="kind", ignore="id,tags")
+    hparams = TabularHparams(ignore="id,tags")
+    rows = [row for row, _ in task.read_inputs(hparams, tmp_path / "t.parquet")]
+    assert rows[149] == {"row": 149, "id": "149"}
 
 
 def test_a_builder_of_numbers_and_texts_knows_late_texts() -> None:

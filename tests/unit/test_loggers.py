@@ -255,6 +255,13 @@ def test_csv_is_the_same_when_it_is_filled_twice_and_lies_by_run_under_a_folder(
     assert contents(tmp_path / "all" / "it") == first
 
 
+def test_a_run_can_not_lead_a_logger_out_of_the_folder(run_dir: Path, tmp_path: Path) -> None:
+    run = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps({**run, "run_id": "../../away"}))
+    fill(run_dir, "csv", tmp_path / "all" / "of")
+    assert [path.parent.parent for path in tmp_path.rglob("steps.csv")] == [tmp_path / "all" / "of"]
+
+
 def test_csv_that_is_not_completed_leaves_what_was_there(run_dir: Path) -> None:
     fill(run_dir, "csv")
     folder = run_dir / "logs" / "csv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,22 @@ def test_a_file_is_read_in_the_size_it_is_drawn_in(tmp_path: Path) -> None:
     picture = Picture.from_file(tmp_path / "red.png", 40, 30)
     assert (picture.width, picture.height, picture.colour(0, 0)) == (40, 20, (255, 0, 0))
     (tmp_path / "bad.png").write_bytes(b"no image")
-    with pytest.raises(OSError):
-        Picture.from_file(tmp_path / "bad.png", 40, 30)
+    Image.new("RGB", (8, 8)).save(tmp_path / "eps.png", "EPS")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("bad.png", "eps.png", "pipe.png"):
+        with pytest.raises(OSError):
+            Picture.from_file(tmp_path / name, 40, 30)
+
+
+def test_a_file_that_unpacks_to_too_much_is_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    monkeypatch.setattr("tui_trainer.headless.picture.MOST_PIXELS", 63)
+    Image.new("1", (8, 8)).save(tmp_path / "large.png")
+    with pytest.raises(ValueError, match="8 × 8 pixels are too many"):
+        Picture.from_file(tmp_path / "large.png", 40, 30)
 
 
 def test_what_is_drawn_follows_from_colours_and_encoding() -> None:

@@ -71,11 +71,11 @@ def test_no_line_is_wider_than_there_is_room() -> None:
 
 def test_names_of_white_space_are_seen() -> None:
     assert [printed(name) for name in ("\n", " ", "", "é", "\x1b[2J")] == [
-        "\\n",
-        " ",
-        "(empty)",
+        r"'\n'",
+        "' '",
+        "''",
         "é",
-        "\\x1b[2J",
+        r"'\x1b[2J'",
     ]
 
 

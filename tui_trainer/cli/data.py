@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_trainer.cli.data_form import is_data, likely_target, task_for
+from tui_trainer.cli.data_form import is_data, likely_target, only_text_key, task_for
 from tui_trainer.cli.streams import say
 from tui_trainer.cli.train import explaining, plan, print_beforehand, sort_main
 from tui_trainer.config.hparams import Hparams
@@ -137,7 +137,10 @@ def _with_task(words: Sequence[str]) -> list[str]:
     task, form = task_for(path)
     more = ["--dataset_path", str(path)]
     said = f"{word}: {form}, as task {task} reads it"
-    if task == "tabular" and "target" not in {name for name, _ in found.flags} | set(found.unknown):
+    given = {name for name, _ in found.flags} | set(found.unknown)
+    if task == "char_lm" and "text_column" not in given and (key := only_text_key(path)) is not None:
+        more += [f"--text_column={key}"]
+    if task == "tabular" and "target" not in given:
         target = likely_target(path)
         if target is not None:
             more += [f"--target={target}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tui_trainer.errors import FileError, UsageError
 from tui_trainer.tasks.registry import looks_like_task
@@ -80,6 +80,17 @@ def likely_target(table: Path) -> str | None:
     return next((name for name in columns if name.lower() in TARGETS), columns[-1])
 
 
+def only_text_key(path: Path) -> str | None:
+    """The key of the texts, of a JSON file whose records hold nothing else; None for any other file.
+
+    Raises:
+        FileError: it can't be read.
+    """
+    from tui_trainer.datasets.formats import format_of
+
+    return next(iter(_first_record(path)), None) if format_of(path) == "json" else None
+
+
 def _file_form(path: Path) -> Form | None:
     from tui_trainer.datasets.formats import format_of
     from tui_trainer.datasets.text import TEXT_SUFFIXES
@@ -96,15 +107,23 @@ def _file_form(path: Path) -> Form | None:
         data = ArrowData.open(path)
         return "images" if image_columns(data) else _records_form(data.schema.names, data.text_columns())
     if kind == "json":
-        from tui_trainer.datasets.json_items import JsonItems
-
-        first = next((item for item, _ in JsonItems(path, "items", _HINT)), None)
-        record = first if isinstance(first, dict) else {}
-        texts = [name for name, value in record.items() if isinstance(value, str)]
-        return "pairs of texts" if _records_form(list(record), texts) == "pairs of texts" else "a table"
+        record = _first_record(path)
+        return _records_form(list(record), _texts(record))
     if kind == "npy" or path.suffix.lower() in TABLES:
         return "a table"
     return "text" if path.suffix.lower() in TEXT_SUFFIXES else None
+
+
+def _first_record(path: Path) -> dict[str, Any]:
+    """The first object of a JSON file; empty where the first item is something else."""
+    from tui_trainer.datasets.json_items import JsonItems
+
+    first = next((item for item, _ in JsonItems(path, "items", _HINT)), None)
+    return first if isinstance(first, dict) else {}
+
+
+def _texts(record: dict[str, Any]) -> list[str]:
+    return [name for name, value in record.items() if isinstance(value, str)]
 
 
 def _records_form(names: Sequence[str], texts: Sequence[str]) -> Form:

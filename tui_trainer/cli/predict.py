@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tui_trainer.cli import trained
 from tui_trainer.cli.hparam_flags import Flags
-from tui_trainer.cli.prediction_files import FORMATS, ArrayWriter, RowWriter, choose_format, opened
+from tui_trainer.cli.prediction_files import FORMATS, ArrayWriter, Format, RowWriter, choose_format, opened
 from tui_trainer.cli.streams import say
 from tui_trainer.errors import Exit, FileError, UsageError
 from tui_trainer.headless.words import near_path, plural
@@ -51,32 +51,31 @@ def take_hparams(argv: Sequence[str]) -> tuple[list[str], Flags]:
 def _predict(args: argparse.Namespace) -> int:
     if (args.input is None) == (args.prompt is None):
         raise UsageError("what to predict from?", "one of --input and --prompt is needed", "--input FILE")
-    output = Path(args.output).expanduser() if args.output is not None else None
+    output = trained.destination(args.output) if args.output is not None else None
     form = choose_format(args.format, output)
     with _input(args.input, args.prompt) as path:
         if output is not None and _same(path, output):
             raise UsageError("output is the input", f"both are {path}", "--output another file")
         chosen = trained.chosen(args)
-        with trained.doing("prediction"):
-            count = _write(chosen, path, output, form)
+        with opened(output) as file, trained.doing("prediction"):
+            count = _write(chosen, path, file, form)
     if output is not None:
         say(f"{plural(count, 'prediction')} in {near_path(output)}")
     return Exit.OK
 
 
-def _write(chosen: trained.Chosen, path: Path, output: Path | None, form: Any) -> int:
+def _write(chosen: trained.Chosen, path: Path, file: IO[bytes], form: Format) -> int:
     from tui_trainer.engine.predict import predicted, rows_for
 
     model, count = chosen.load(), 0
-    with opened(output) as file:
-        arrays, rows = ArrayWriter(file), RowWriter(file, form)
-        for known, outputs in predicted(model, path):
-            count += len(known)
-            if form == "npy":
-                arrays.write(outputs)
-            else:
-                rows.write(known, rows_for(model, known, outputs))
-        arrays.close()
+    arrays, rows = ArrayWriter(file), RowWriter(file, form)
+    for known, outputs in predicted(model, path):
+        count += len(known)
+        if form == "npy":
+            arrays.write(outputs)
+        else:
+            rows.write(known, rows_for(model, known, outputs))
+    arrays.close()
     return count
 
 

@@ -53,12 +53,15 @@ def opened(output: Path | None) -> Iterator[IO[bytes]]:
 
 
 class _Stdout:
-    """Standard output for bytes of text; on a terminal nothing in them can move the cursor."""
+    """What is standard output now, for bytes of text; on a terminal nothing in them can move the cursor."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stdout
 
     def write(self, data: bytes) -> None:
         text = data.decode()
-        sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
-        sys.stdout.flush()
+        self._stream.write(clean(text) if self._stream.isatty() else text)
+        self._stream.flush()
 
 
 class RowWriter:
@@ -136,7 +139,9 @@ class ArrayWriter:
                 f"predict() returned a {type(outputs).__name__}, and an array is asked for",
                 "--format jsonl writes what prediction_rows() makes of it",
             )
-        array = outputs.detach().cpu().numpy()
+        outputs = outputs.detach().cpu()
+        # NumPy has no bfloat16; float32 holds each of its values.
+        array = (outputs.float() if str(outputs.dtype) == "torch.bfloat16" else outputs).numpy()
         if self._like is None:
             self._like = array[:0]
             self._header()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from tui_trainer.config.fields import FieldSpec
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.resolve import resolve
 from tui_trainer.engine.run_task import task_of
-from tui_trainer.errors import TrainerError
+from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.runs.index import find_checkpoint
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
 
@@ -98,9 +99,26 @@ def chosen(args: argparse.Namespace) -> Chosen:
     return Chosen(root, tag, resolved.hparams, device if isinstance(device, str) else None)
 
 
+def destination(word: str) -> Path:
+    """The file that a command line names to write to, looked at before the work is done.
+
+    Raises:
+        UsageError: it is a folder.
+        FileError: its folder does not exist.
+    """
+    path = Path(word).expanduser()
+    if path.is_dir():
+        raise UsageError("not a file", f"{path} is a folder", "name the file to write")
+    if not path.parent.is_dir():
+        raise FileError("no such folder", f"{path.parent} does not exist", f"mkdir -p '{path.parent}'")
+    return path
+
+
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Turn what the user's code raises into an error that a person can act on, and tell its warnings.
+    """Run the user's code: what it raises becomes an error that a person can act on.
+
+    What it warns of and prints goes to stderr, so that stdout holds nothing but results.
 
     Args:
         what: such as "prediction".
@@ -108,7 +126,7 @@ def doing(what: str) -> Iterator[None]:
     Raises:
         TrainerError: what was raised, explained.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.showwarning = lambda message, *rest, **options: say(f"note: {message}")
         try:
             yield

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from tui_trainer.errors import FileError
+from tui_trainer.files import open_plain
 
 LARGEST_PACKED = 2 << 30
 """Bytes of a compressed array, which must be unpacked into memory."""
@@ -102,7 +103,7 @@ def open_npy(path: Path) -> NDArray[Any]:
         FileError: missing, unreadable, cut off, no `.npy`, or one that holds Python objects.
     """
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             dtype, shape, fortran = _header(str(path), file)
             start = file.tell()
             size, there = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - start

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.splits import split_of
 from tui_trainer.errors import FileError
+from tui_trainer.files import open_plain
 
 if TYPE_CHECKING:
     import pyarrow
@@ -175,7 +176,7 @@ def _json(path: Path, read: Callable[[Any], _T]) -> _T:
 
 
 def _is_parquet(file: Path) -> bool:
-    with open(file, "rb") as opened:
+    with open_plain(file) as opened:
         return opened.read(4) == b"PAR1"
 
 

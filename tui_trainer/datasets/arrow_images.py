@@ -188,5 +188,6 @@ def _labels(data: ArrowData, files: Sequence[Path], label: str) -> NDArray[Any]:
         )
         if not known:
             message = f'{data.path}: row {row}: "{label}" is {value!r}'
-            raise FileError("label missing", message, "give each image a class: a text or a whole number")
+            title = "label missing" if value is None else "labels are no classes"
+            raise FileError(title, message, "give each image a class: a text or a whole number")
     return np.array([classes[value] for value in values] if classes else values)

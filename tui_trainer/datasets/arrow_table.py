@@ -95,6 +95,9 @@ def _values(column: pyarrow.Array, classes: tuple[str, ...] | None) -> NDArray[A
     if is_a.is_null(kind):
         return np.full(len(column), np.nan)
     if is_a.is_integer(kind) or is_a.is_floating(kind) or is_a.is_decimal(kind):
-        numbers: NDArray[Any] = column.cast(pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False)
+        if not is_a.is_integer(kind) or column.null_count:
+            # Whole numbers stay so where they can: as categories or identifiers they need all their digits.
+            column = column.cast(pyarrow.float64(), safe=False)
+        numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return numbers
     return f"values of type {kind}"

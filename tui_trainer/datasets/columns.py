@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -136,20 +137,29 @@ class ColumnBuilder:
                     self.late = True
                     return
                 self._text = True
-        codes = self._codes
-        coded = np.fromiter((codes.setdefault(v, len(codes)) for v in values), np.int64, len(values))
-        self._store.append(self._index, coded)
-        if len(codes) > MOST_TEXTS:
-            self.unusable = f"more than {MOST_TEXTS:,} different texts"
-            codes.clear()
+        self._append_codes(self._codes_of(values))
 
     def add_numbers(self, values: NDArray[Any]) -> None:
-        """Add numbers, NaN where missing, to a column that has had nothing but numbers."""
-        if self.unusable:
+        """Add numbers, NaN where missing; in a column of texts as a text file would hold them."""
+        if self.late or self.unusable:
+            return
+        if self._text:
+            distinct, places = np.unique(values, return_inverse=True)
+            self._append_codes(self._codes_of([_as_written(each) for each in distinct.tolist()])[places])
             return
         self._begun = True
         # The store's elements are 64 bits, whose meaning the column knows.
         self._store.append(self._index, np.ascontiguousarray(values, np.float64).view(np.int64))
+
+    def _codes_of(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        codes = self._codes
+        return np.fromiter((codes.setdefault(text, len(codes)) for text in texts), np.int64, len(texts))
+
+    def _append_codes(self, codes: NDArray[np.int64]) -> None:
+        self._store.append(self._index, codes)
+        if len(self._codes) > MOST_TEXTS:
+            self.unusable = f"more than {MOST_TEXTS:,} different texts"
+            self._codes.clear()
 
     def column(self) -> Column:
         """The column, when all has been added."""
@@ -164,6 +174,14 @@ class ColumnBuilder:
             recode[code] = -1 if text.lower() in MISSING else final.setdefault(text, len(final))
         self._store.change(self._index, recode.__getitem__)
         return Column(self.name, codes=self._store.array(self._index), texts=tuple(final))
+
+
+def _as_written(number: float) -> str:
+    """A number as a text file would hold it: whole ones without a point, and nothing for NaN."""
+    if math.isnan(number):
+        return ""
+    whole = isinstance(number, float) and number.is_integer() and abs(number) <= 2**53
+    return str(int(number) if whole else number)
 
 
 def numbers_of(values: Sequence[str]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_trainer.errors import FileError
+from tui_trainer.files import open_plain
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """NumPy's name of each type code."""
@@ -40,7 +41,7 @@ def read_idx(path: Path, dims: int | None = None) -> NDArray[Any]:
         FileError: missing, unreadable, not IDX, truncated, or longer than its header says.
     """
     try:
-        with open(path, "rb") as raw:
+        with open_plain(path) as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
         with gzip.open(path) if zipped else open(path, "rb") as file:
             dtype, shape, header = _header(path, file)  # type: ignore[arg-type]

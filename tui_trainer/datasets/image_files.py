@@ -110,7 +110,7 @@ def _labels(part: Part) -> NDArray[Any]:
         except ValueError as error:
             message = f"{part.where}: its labels are {error}"
             raise FileError("labels are no classes", message, "save them again") from error
-    if labels.dtype.kind == "f" and (np.floor(labels) == labels).all():
+    if labels.dtype.kind == "f" and (np.isfinite(labels) & (np.floor(labels) == labels)).all():
         return labels.astype(np.int64)
     if labels.dtype.kind not in "biu":
         message = f"{part.where}: its labels are {labels.dtype}, not whole numbers or texts"

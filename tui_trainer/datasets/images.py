@@ -23,6 +23,7 @@ from tui_trainer.datasets.idx import read_idx
 from tui_trainer.datasets.image_files import Labelled, images_at
 from tui_trainer.datasets.pixels import Pixels
 from tui_trainer.errors import FileError
+from tui_trainer.files import open_plain
 
 Channels = Literal["auto", "gray", "rgb"]
 
@@ -33,6 +34,8 @@ _PIECE = 256
 _IN_MEMORY_FILES = 128 << 20
 _IN_MEMORY_PIXELS = 512 << 20
 _IN_MEMORY_ARRAY = 1 << 30
+_PROGRAMS = frozenset({"EPS", "WMF"})
+"""Formats of Pillow's that have other software run what a file holds."""
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -81,18 +84,30 @@ class _opened:
     def __init__(self, path: str | EncodedImage) -> None:
         self._path = path
         self._image: Any = None
+        self._file: Any = None
 
     def __enter__(self) -> Any:
         from PIL import Image
 
+        file = self._path if isinstance(self._path, str) else self._path.opened()
         try:
-            self._image = Image.open(self._path if isinstance(self._path, str) else self._path.opened())
+            # Neither a pipe nor a device, which might never say anything.
+            self._file = open_plain(Path(file)) if isinstance(file, str) else file
+            self._image = Image.open(self._file)
+            if self._image.format in _PROGRAMS:
+                raise ValueError(f"{self._image.format} is drawn by a program inside of it")
         except Exception as error:
+            self._close()
             raise _unreadable(self._path, error) from error
         return self._image
 
+    def _close(self) -> None:
+        for opened in (self._image, self._file):
+            if opened is not None:
+                opened.close()
+
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._image.close()
+        self._close()
         # Pillow raises nearly anything on damaged data: OSError, SyntaxError, ValueError, struct.error, …
         if isinstance(error, Exception) and not isinstance(error, (FileError, MemoryError)):
             raise _unreadable(self._path, error) from error

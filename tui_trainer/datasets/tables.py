@@ -115,6 +115,9 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     store = Scratch(len(file.names), file.most_rows, np.int64, file.size)
     columns = [ColumnBuilder(name, name in texts, store, i) for i, name in enumerate(file.names)]
     rows = _fill(file, columns)
+    if all(column.unusable for column in columns):
+        message = f'{path}: no column can be used; "{columns[0].name}" holds {columns[0].unusable}'
+        raise FileError("no column of use", message, "give columns of numbers or texts")
     if rows == 0:
         raise FileError("table without rows", f"{path} holds a header and no row", "give it rows")
     # A first pass may find out late that a column is text; what it had dropped by then is read once more.

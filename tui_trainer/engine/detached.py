@@ -27,7 +27,8 @@ def start_detached(words: Sequence[str], run_dir: Path) -> subprocess.Popen[byte
     """
     resumes = any(word.partition("=")[0] == "--resume" for word in words)
     where = [] if resumes else ["--run-dir", str(run_dir)]
-    command = [sys.executable, "-m", "tui_trainer", "--no-ui", *words, *where]
+    # Without -P the working directory would come before the standard library.
+    command = [sys.executable, "-P", "-m", "tui_trainer", "--no-ui", *words, *where]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", _TYPED: json.dumps(list(words))}
     with open(RunLayout(run_dir).console_log, "ab") as log:
         return subprocess.Popen(

@@ -79,12 +79,16 @@ def export(
         force: replace the file if there is one.
 
     Raises:
-        UsageError: the file exists, or a package is missing.
+        UsageError: the file exists, is to lie among the run's own, or a package is missing.
         TrainerError: the model can't be exported, or the export gives something else.
     """
     if not force and os.path.lexists(path):
         raise UsageError("file exists", str(path), "--force replaces it")
     layout = RunLayout(root)
+    if path.parent.resolve() == layout.checkpoints.resolve():
+        raise UsageError(
+            "not into the run", f"{path.parent} holds the run's checkpoints", "name another folder"
+        )
     if to == "state-dict":
         return _copy(layout, tag, path)
     if to == "safetensors":

@@ -40,7 +40,8 @@ def _start(logger: str, layout: RunLayout) -> subprocess.Popen[bytes]:
     root = str(layout.root.absolute())
     with open(layout.console_log, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tui_trainer", "log", root, "--to", logger, "--follow"],
+            # Without -P the working directory would come before the standard library.
+            [sys.executable, "-P", "-m", "tui_trainer", "log", root, "--to", logger, "--follow"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -99,11 +99,12 @@ def rows_of(outputs: Any, classes: Sequence[str] | None) -> list[Row]:
 
     Args:
         outputs: a tensor with samples in dim 0. With classes: scores [samples, classes], or for two classes
-            one score [samples] or [samples, 1] of the second.
+            one score [samples] or [samples, 1] of the second. Whole numbers [samples] are indices of classes.
         classes: their names; None: the numbers themselves are what was asked for.
 
     Returns:
-        {"class", "probability"} each; without classes {"value"}, or {"value_0", "value_1", …} of several.
+        {"class", "probability"} each, of indices {"class"}; without classes {"value"}, or
+        {"value_0", "value_1", …} of several.
 
     Raises:
         TrainerError: it is no tensor.
@@ -117,10 +118,13 @@ def rows_of(outputs: Any, classes: Sequence[str] | None) -> list[Row]:
         )
     values = outputs.detach().cpu()
     flat = values.reshape(len(values), -1)
+    whole = not (flat.is_floating_point() or flat.is_complex())
+    if classes and whole and flat.shape[1] == 1 and ((flat >= 0) & (flat < len(classes))).all():
+        return [{"class": classes[index]} for index in flat[:, 0].tolist()]
     if classes and flat.shape[1] == len(classes) and flat.shape[1] > 1:
         best = flat.double().softmax(1).max(1)
         return _named(classes, best.indices, best.values)
-    if classes and len(classes) == 2 and flat.shape[1] == 1:
+    if classes and len(classes) == 2 and flat.shape[1] == 1 and not whole:
         second = flat[:, 0].double().sigmoid()
         chosen = (second >= 0.5).long()
         return _named(classes, chosen, torch.where(chosen == 1, second, 1 - second))

@@ -15,6 +15,9 @@ from rich.text import Text
 Drawing = Literal["colours", "shades", "ascii"]
 """What a terminal can show."""
 
+MOST_PIXELS = 50_000_000
+"""Of a file that is drawn: a few bytes may unpack to gigabytes."""
+
 _SHADES = {"shades": " ░▒▓█", "ascii": " .:-=+*#%@"}
 
 
@@ -45,15 +48,20 @@ class Picture:
 
     @classmethod
     def from_file(cls, path: Path, columns: int, lines: int) -> Picture:
-        """Read an image file, made as small as it will be drawn.
+        """Read a PNG, made as small as it will be drawn.
 
         Raises:
-            OSError: it is missing or no image.
+            OSError: it is missing, no plain file or no PNG.
+            ValueError: it has more than `MOST_PIXELS`.
         """
         from PIL import Image
 
-        with Image.open(path) as image:
-            image.draft("RGB", (columns, 2 * lines))
+        from tui_trainer.files import open_plain
+
+        # It may be a stranger's: no other of Pillow's many readers is to see it.
+        with open_plain(path) as file, Image.open(file, formats=["PNG"]) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width:,} × {image.height:,} pixels are too many to draw")
             small = image.convert("RGB")
         small.thumbnail((columns, 2 * lines), Image.Resampling.BOX)
         return cls(small.height, small.width, 3, small.tobytes())

@@ -142,8 +142,8 @@ def _pairs(counts: Sequence[Sequence[int]], names: Sequence[str], width: int) ->
 
 
 def printed(name: str) -> str:
-    """A class's name on one line: one of white space or control characters as Python writes it."""
-    return name if name.strip() and name.isprintable() else repr(name)[1:-1] or "(empty)"
+    """A class's name on one line, so that it is seen: a blank or a control character as Python writes it."""
+    return name if name.strip() and name.isprintable() else repr(name)
 
 
 def _fit(text: str, width: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,4 +69,7 @@ def open_sink(name: str, start: Start, root: Path, out: Path | None) -> Sink:
 
 def own_folder(name: str, start: Start, root: Path, out: Path | None) -> Path:
     """Where a logger that writes files keeps those of a run: inside of it, or under `out` by its id."""
-    return RunLayout(root).logs / name if out is None else out / start.run_id
+    if out is None:
+        return RunLayout(root).logs / name
+    # A stranger's run may call itself `../..`.
+    return out / (re.sub(r"[^\w.+-]", "-", start.run_id).lstrip(".") or "run")

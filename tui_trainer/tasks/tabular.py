@@ -314,7 +314,7 @@ class Tabular(Task):
     def read_inputs(self, hparams: TabularHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
         """Rows of a table with the columns that the model learned from, in any order, encoded as in training.
 
-        The columns of `ignore` go along, so that identifiers are in the output.
+        The columns of `ignore` go along, so that identifiers are in the output; lists and their like do not.
 
         Raises:
             FileError: a column is missing, or a value can't be used.
@@ -334,7 +334,8 @@ class Tabular(Task):
                     warnings.warn(
                         f"{path}: not learned from, and passed over: {', '.join(extra)}", stacklevel=2
                     )
-            kept = {name: piece.columns[name] for name in hparams.ignore if name in piece.columns}
+            kept = {name: column for name, column in piece.columns.items() if name in hparams.ignore}
+            kept = {name: column for name, column in kept.items() if not column.unusable}
             encoded = torch.from_numpy(encoder.encode(piece))
             for place, inputs in enumerate(encoded):
                 yield {"row": row, **{name: column.text(place) for name, column in kept.items()}}, inputs

@@ -62,7 +62,8 @@ def _form(part: Part, whole: PartFacts | None, classes: Sequence[str]) -> dict[s
 
 def class_name(value: Any, classes: Sequence[str]) -> str | None:
     """The name of a class index; None where it is none, or has no name."""
-    return classes[int(value)] if value == int(value) and 0 <= value < len(classes) else None
+    # Targets may be NaN or infinite, which `int` does not take.
+    return classes[int(value)] if value in range(len(classes)) else None
 
 
 def as_image(array: NDArray[Any]) -> NDArray[Any] | None:

@@ -210,7 +210,7 @@ def _labels(splits: Splits) -> Iterator[Problem]:
         if summary is None or summary.min is None or summary.max is None or not values or not part.scalar:
             continue
         if part.floats:
-            whole = all(value == int(value) for value, _ in values)
+            whole = all(float(value).is_integer() for value, _ in values)
             if whole and len(values) <= FEW_VALUES and 2 * len(values) <= summary.count:
                 yield Problem(
                     "float targets that look like classes",

@@ -21,6 +21,9 @@ from tui_trainer.runs.json_values import as_number
 from tui_trainer.ui.picture import drawing_of
 from tui_trainer.ui.run_view import RunView
 
+LONGEST_TEXT = 100_000
+"""Characters of a text that are shown."""
+
 Logged = Mapping[str, Any]
 """A `log` event."""
 
@@ -84,9 +87,16 @@ class LoggedDialog(ModalScreen[None]):
                 _image, self._view.run_dir, str(event["image"]), size, drawing_of(self.app)
             )
         else:
-            text = Text(clean(str(event.get("text") or event.get("message") or "")).expandtabs(4))
+            text = Text(_shortened(str(event.get("text") or event.get("message") or "")))
         self.query_one("#logged", Static).update(text)
         body.scroll_home(animate=False)
+
+
+def _shortened(text: str) -> str:
+    """A text as a terminal may show it; the app would stand still while it wraps megabytes."""
+    shown = clean(text[:LONGEST_TEXT]).expandtabs(4)
+    left = len(text) - LONGEST_TEXT
+    return f"{shown}\n… {left:,} more characters are in the run's events.jsonl" if left > 0 else shown
 
 
 def _image(run_dir: Path, relative: str, size: Any, drawing: Any) -> Text:
