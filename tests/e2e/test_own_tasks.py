@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
+import importlib
 import math
 import sys
 from pathlib import Path
@@ -83,7 +83,7 @@ def plugged(words: list[str]) -> int:
 @pytest.fixture
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(PLUGIN)
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    importlib.invalidate_caches()
 
 
 def test_there_are_twelve() -> None:

@@ -91,3 +91,15 @@ def test_what_lies_deeper_in_the_folder_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_whose_name_is_no_identifier_can_be_a_task(tmp_path: Path) -> None:
     write(tmp_path / "my-own f.py", "from tui_trainer import Task\n\n\nclass Own(Task):\n    value = 5\n")
     assert value("my-own f.py") == 5
+
+
+def test_a_module_beside_a_task_file_is_not_that_beside_another_one(tmp_path: Path) -> None:
+    for number, folder in enumerate(("one", "other"), 1):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "sibling_t.py", f"VALUE = {number}\n")
+        write(tmp_path / folder / "own_t.py", TASK.format(sibling="sibling_t"))
+    assert value("one/own_t.py") == 1
+    assert value("other/own_t.py") == 2
+    assert value("one/own_t.py") == 1
+    write(tmp_path / "one/sibling_t.py", "VALUE = 3\n")
+    assert value("one/own_t.py") == 3

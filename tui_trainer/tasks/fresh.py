@@ -14,6 +14,8 @@ _KEPT = ("__main__", "tui_trainer", "torch", "numpy")
 
 _stamps: dict[str, int] = {}
 _noted_at = 0
+_task_files: set[str] = set()
+"""Those that were imported. They are kept apart by name, so none has to give way to another."""
 
 Own = Callable[[str, str], bool]
 """Whether a module, by name and file, is one of those in question."""
@@ -32,6 +34,27 @@ def found_through(root: Path) -> Own:
 def part_of(package: str) -> Own:
     """A package and what is in it."""
     return lambda name, file: name == package or name.startswith(f"{package}.")
+
+
+def give_way(path: Path) -> None:
+    """Before a task file is imported: modules beside other ones do not stand for those beside it.
+
+    Its folder comes first on sys.path, where spawned loader processes find the file by its name, too.
+    """
+    root = path.parent
+    others = {Path(file).parent for file in _task_files} - {root}
+    for name, file in _modules(lambda _, file: file not in _task_files):
+        first = os.path.join(root, name.partition(".")[0])
+        here = os.path.isfile(f"{first}.py") or os.path.isfile(os.path.join(first, "__init__.py"))
+        owners = [other for other in others if found_through(other)(name, file)]
+        if here and owners:
+            del sys.modules[name]
+            # Those that took something from it are imported anew with it.
+            _stamps.update({known: -1 for known in _task_files if Path(known).parent in owners})
+    _task_files.add(str(path))
+    folder = str(root)
+    if sys.path[:1] != [folder]:
+        sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
 
 
 @contextmanager

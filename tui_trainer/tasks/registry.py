@@ -20,7 +20,7 @@ from tui_trainer.engine.describe import a
 from tui_trainer.errors import FileError, TrainerError, UsageError, did_you_mean
 from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.declared import check_declared
-from tui_trainer.tasks.fresh import found_through, fresh, part_of
+from tui_trainer.tasks.fresh import found_through, fresh, give_way, part_of
 
 BUILT_IN = {
     "digits": "tui_trainer.tasks.digits:Digits",
@@ -134,10 +134,7 @@ def _find(name: str, folders: Sequence[Path], kept: Path | None) -> Path:
 def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
     _check_source(path)
-    # Loader workers that are spawned import the module by this name, so its folder goes on the path.
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    give_way(path)
     known = sys.modules.get(path.stem)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
