@@ -6,7 +6,7 @@ import copy
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -19,6 +19,8 @@ from tui_trainer.engine.check import check
 from tui_trainer.engine.schedule import build_schedule
 from tui_trainer.engine.several import SeveralOptimizers
 from tui_trainer.errors import UsageError
+from tui_trainer.runs.reader import RunReader
+from tui_trainer.runs.state import read_state
 
 
 class Pair(nn.Module):
@@ -124,6 +126,22 @@ def test_the_values_of_a_step_are_recorded(tmp_path: Path) -> None:
     assert result.best is not None
     assert result.best["metric"] == "train/loss"
     assert len(rows(result.run_dir)["step"]) == 8
+
+
+def test_what_a_step_records_is_better_when_lower_unless_its_name_says_otherwise(tmp_path: Path) -> None:
+    class Scored(Gan):
+        directions: ClassVar = {"at": "max"}
+
+        def train_step(self, context: Any, batch: Any) -> dict[str, Any]:
+            return {**super().train_step(context, batch), "accuracy": torch.tensor(0.5)}
+
+    result = train(Scored(), {"epochs": 2, "monitor": "train/fooled"}, runs_dir=tmp_path)
+    directions = read_state(RunReader(result.run_dir)).directions
+    assert directions["train/fooled"] == directions["train/loss"] == "min"
+    assert directions["train/accuracy"] == directions["train/at"] == "max"
+    values = [end["metrics"]["train/fooled"] for end in events(result.run_dir, "epoch_end")]
+    assert result.best is not None
+    assert result.best["value"] == min(values)
 
 
 class OwnLoop(Points):

@@ -223,7 +223,7 @@ def test_the_forms_of_output_hold_the_same(
             main(["predict", run, "--input", source, "--output", str(tmp_path / name), "--eval_batch_size=2"])
             == 0
         )
-        assert "3 predictions in" in capsys.readouterr().err
+        assert "3 predictions of" in capsys.readouterr().err
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [line["class"] for line in lines] == [row["class"] for row in rows]
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 4

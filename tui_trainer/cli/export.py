@@ -44,7 +44,7 @@ def take_hparams(argv: Sequence[str]) -> tuple[list[str], Flags]:
 def _export(args: argparse.Namespace) -> int:
     chosen, path = trained.chosen(args), trained.destination(args.file)
     example = Path(args.input).expanduser() if args.input is not None else None
-    say(f"exporting to {args.to} …")
+    say(f"exporting {chosen} to {args.to} …")
     with trained.doing("export"):
         from tui_trainer.engine.export import export
 

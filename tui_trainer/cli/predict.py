@@ -60,7 +60,7 @@ def _predict(args: argparse.Namespace) -> int:
         with opened(output) as file, trained.doing("prediction"):
             count = _write(chosen, path, file, form)
     if output is not None:
-        say(f"{plural(count, 'prediction')} in {near_path(output)}")
+        say(f"{plural(count, 'prediction')} of {chosen} in {near_path(output)}")
     return Exit.OK
 
 

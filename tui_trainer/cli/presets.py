@@ -186,7 +186,11 @@ def _save(args: argparse.Namespace) -> int:
     resolved = resolve(task.hparams_class, task.name, source, getattr(args, "hparam_flags", {}))
     folder = project_folder() if args.project else user_folder()
     path = path_to_save(args.name, folder)
-    description = args.description if args.description is not None else (source.description if source else "")
+    description = args.description
+    if description is None and args.overwrite and path.is_file():
+        description = read_preset(path).description
+    if description is None:
+        description = source.description if source else ""
     save_preset(path, _task_to_save(task.name, args, source), resolved.hparams, description, args.overwrite)
     for warning in resolved.warnings:
         print(f"warning: {warning}", file=sys.stderr)

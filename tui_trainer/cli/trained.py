@@ -20,8 +20,10 @@ from tui_trainer.config.hparams import Hparams
 from tui_trainer.config.resolve import resolve
 from tui_trainer.engine.run_task import task_of
 from tui_trainer.errors import FileError, TrainerError, UsageError
+from tui_trainer.headless.words import near_path
 from tui_trainer.runs.index import find_checkpoint
 from tui_trainer.runs.layout import RunLayout, default_runs_dir
+from tui_trainer.runs.reader import RunReader
 
 if TYPE_CHECKING:
     from tui_trainer.engine.trained import Trained
@@ -34,14 +36,18 @@ class Chosen:
     Attributes:
         root: its run.
         tag: of the checkpoint.
-        hparams: its hparams, with those that were typed.
+        hparams: its hparams, with those that were typed; None where none were.
         device: that was typed; None without.
     """
 
     root: Path
     tag: str
-    hparams: Hparams
+    hparams: Hparams | None
     device: str | None
+
+    def __str__(self) -> str:
+        task = RunReader(self.root).run().get("task") or "unknown task"
+        return f"{near_path(RunLayout(self.root).model_file(self.tag))} ({task})"
 
     def load(self) -> Trained:
         """Build the model, and tell what somebody should know of it."""
@@ -81,7 +87,12 @@ def _specs_of(words: Words) -> Mapping[str, FieldSpec]:
     folder = words.get("runs_dir")
     where = Path(folder).expanduser() if isinstance(folder, str) else default_runs_dir()
     root, tag = find_checkpoint(words.positionals[0], where)
-    return task_of(RunLayout(root), tag)[0].hparams_class.specs()
+    layout = RunLayout(root)
+    try:
+        return task_of(layout, tag)[0].hparams_class.specs()
+    except TrainerError:
+        # A task file that is broken now was none when the run began.
+        return task_of(layout, tag, copy=True)[0].hparams_class.specs()
 
 
 def chosen(args: argparse.Namespace) -> Chosen:
@@ -91,6 +102,8 @@ def chosen(args: argparse.Namespace) -> Chosen:
         TrainerError: there is no such checkpoint, or a flag is wrong.
     """
     root, tag = find_checkpoint(args.checkpoint, runs_dir(args))
+    if not args.hparam_flags:
+        return Chosen(root, tag, None, None)
     task, values = task_of(RunLayout(root), tag)
     resolved = resolve(task.hparams_class, task.name, None, args.hparam_flags, values)
     for warning in resolved.warnings:

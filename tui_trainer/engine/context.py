@@ -137,7 +137,8 @@ class EpochContext:
 
         Args:
             name: its name; the file is `{name}_{epoch}.png`.
-            array: H×W (grey) or H×W×C with 3 or 4 channels; bytes, or floats from 0 to 1.
+            array: H×W (grey), H×W×C, or torch's C×H×W, with 1, 3 or 4 channels; bytes, or floats from 0 to
+                1. Where it could be either, the channels come last.
 
         Raises:
             ValueError: another shape.
@@ -145,10 +146,13 @@ class EpochContext:
         from PIL import Image
 
         pixels = np.asarray(array.detach().cpu() if isinstance(array, Tensor) else array)
+        if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3, 4):
+            pixels = pixels.transpose(1, 2, 0)
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[:, :, 0]
         if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
-            raise ValueError(f"log_image takes H×W or H×W×3 or H×W×4, got {pixels.shape}")
+            batch = "; of a batch, take one: images[0]" if pixels.ndim == 4 else ""
+            raise ValueError(f"log_image takes H×W, H×W×C or C×H×W, got {tuple(pixels.shape)}{batch}")
         if pixels.dtype != np.uint8:
             pixels = (
                 (np.clip(np.nan_to_num(pixels.astype(np.float64)), 0.0, 1.0) * 255).round().astype(np.uint8)

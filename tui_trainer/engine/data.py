@@ -101,7 +101,7 @@ def _normalised(part: Any) -> Any:
     if _is_array(part):
         part = (part,)
     if isinstance(part, tuple) and part and all(_is_array(each) for each in part):
-        tensors = tuple(_tensor(each) for each in part)
+        tensors = tuple(as_tensor(each) for each in part)
         lengths = {len(t) for t in tensors if t.dim()}
         if len(lengths) != 1 or any(t.dim() == 0 for t in tensors):
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
@@ -151,7 +151,12 @@ def _means_a_tuple(part: Any) -> bool:
     return len(lengths) == 1 and max(lengths) > len(part)
 
 
-def _tensor(array: Any) -> Tensor:
+def as_tensor(array: Any) -> Tensor:
+    """An array of a data set as a tensor, in a dtype that models take.
+
+    Raises:
+        TrainerError: torch has none for it.
+    """
     if isinstance(array, Tensor):
         return array
     if array.dtype == np.float64:

@@ -41,6 +41,7 @@ from tui_trainer.engine.saving import Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import newest_good, read_index
+from tui_trainer.runs.directions import loss_direction
 from tui_trainer.runs.events import ROLLED_BACK
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.runs.writer import RunWriter
@@ -113,6 +114,7 @@ class Experiment:
             self.latest = dict(entry["metrics"])
         self._on_device = on_device
         self._first_state: Start | None = None
+        self._directions_told = False
         self._save_every = Every.parse(hparams.checkpoint_every)
 
     def run(self) -> Ending:
@@ -293,6 +295,8 @@ class Experiment:
         progress = self.progress
         if progress.step == 0:
             self._check_monitor()
+        if self._ready.forward.trains_itself and not self._directions_told:
+            self._tell_directions()
         progress.step += 1
         self._meter.step = progress.step + 1
         progress.batch += batches
@@ -494,6 +498,13 @@ class Experiment:
         shown = [f"train/{name}" for name in self._meter.names]
         if self._evaluations.of_training and metric not in shown and not self._ready.monitor.from_hook:
             raise no_such_metric(metric, shown)
+
+    def _tell_directions(self) -> None:
+        """What a task's own step records are losses, unless the task or the name says otherwise."""
+        own = self.task.directions
+        told = {f"train/{name}": own.get(name) or loss_direction(name) for name in self._meter.names}
+        self.writer.event("directions", directions=told)
+        self._directions_told = True
 
     def _judge(self, epoch: int) -> bool:
         """Take the latest metrics as an evaluation. True if it is the best so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui_trainer.errors import FileError
 from tui_trainer.runs.index import find_checkpoint, find_run
 from tui_trainer.runs.layout import default_runs_dir
 from tui_trainer.runs.reader import RunReader
@@ -98,8 +99,8 @@ class Run:
         """Outputs of the trained model.
 
         Args:
-            inputs: a batch, as `Task.predict` takes it; or the path of a file or folder, as
-                `tui-train predict` reads it.
+            inputs: a batch, as `Task.predict` takes it, with arrays as tensors; or the path of a file or
+                folder, as `tui-train predict` reads it.
             tag: as of `state_dict`.
             device: where the model works.
 
@@ -110,6 +111,8 @@ class Run:
 
         trained = self.trained(tag, device)
         if isinstance(inputs, (str, Path)):
+            if not Path(inputs).exists():
+                raise FileError("input not found", f"{inputs} does not exist")
             return list(predicted_rows(trained, Path(inputs)))
         return predict_batch(trained, inputs)
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from tui_trainer.engine.batches import tensors_of, to_device
+from tui_trainer.engine.data import as_tensor
 from tui_trainer.engine.failure import during
 from tui_trainer.engine.trained import Trained
 from tui_trainer.errors import FileError, TrainerError
@@ -71,7 +73,18 @@ def predict_batch(trained: Trained, inputs: Any) -> Any:
     """Outputs for a batch, without gradients and with the model in evaluation mode."""
     trained.model.eval()
     with torch.no_grad(), during("predicting"):
-        return trained.task.predict(trained.model, to_device(inputs, trained.device))
+        return trained.task.predict(trained.model, to_device(_tensors(inputs), trained.device))
+
+
+def _tensors(inputs: Any) -> Any:
+    """Arrays as tensors, as those of a data set become."""
+    if isinstance(inputs, np.ndarray):
+        return as_tensor(inputs)
+    if type(inputs) in (tuple, list):
+        return type(inputs)(_tensors(part) for part in inputs)
+    if type(inputs) is dict:
+        return {name: _tensors(part) for name, part in inputs.items()}
+    return inputs
 
 
 def _batches(samples: Iterable[Sample], size: int) -> Iterator[tuple[list[Row], Any]]:

@@ -21,6 +21,7 @@ from tui_trainer.engine.criterion import build_criterion
 from tui_trainer.engine.data import Splits, build_loaders, has_batchnorm, raw_splits
 from tui_trainer.engine.describe import a
 from tui_trainer.engine.device import Device, check_precision, choose_device
+from tui_trainer.engine.failure import during
 from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.micro import MicroBatches, Wanted
@@ -31,7 +32,7 @@ from tui_trainer.engine.schedule import build_schedule
 from tui_trainer.engine.several import members_of
 from tui_trainer.engine.update import Updater
 from tui_trainer.errors import TrainerError, UsageError
-from tui_trainer.runs.directions import better_direction
+from tui_trainer.runs.directions import better_direction, loss_direction
 
 if TYPE_CHECKING:
     from tui_trainer.tasks.base import Task
@@ -120,7 +121,7 @@ def assemble(
     with phase("building the model"):
         # Seeded again: initial weights must not depend on how many numbers the data drew.
         rng.seed_everything(hparams.seed)
-        model = _build_model(task, hparams, device.torch)
+        model = build_model(task, hparams).to(device.torch)
         criterion = build_criterion(task, hparams)
         if isinstance(criterion, nn.Module):
             criterion.to(device.torch)
@@ -191,11 +192,18 @@ def _refuse_parts(task: Task, hparams: Hparams) -> None:
             )
 
 
-def _build_model(task: Task, hparams: Hparams, device: torch.device) -> nn.Module:
+def build_model(task: Task, hparams: Hparams) -> nn.Module:
+    """The task's network, on the host.
+
+    Raises:
+        TrainerError: it is none.
+    """
     model = task.model(hparams)
     if not isinstance(model, nn.Module):
-        raise TrainerError("not a model", f"model() returned {a(model)}", "return a torch.nn.Module")
-    return model.to(device)
+        forgotten = "; does it end with `return`?" if model is None else ""
+        hint = f"return a torch.nn.Module{forgotten}"
+        raise TrainerError("not a model", f"model() returned {a(model)}", hint)
+    return model
 
 
 def _micro_batches(
@@ -230,14 +238,16 @@ def _try_evaluation(
     names: set[str] = set()
     with rng.preserved(device):
         for split, loader in splits.evaluated().items():
-            first = next(iter(loader.epoch(0)), None)
-            if first is None:
-                raise TrainerError(
-                    "empty data set",
-                    f"the {split} loader yields no batch",
-                    "check datasets() or dataloader()",
-                )
-            means = test_batch_looper([first], model, forward, Meter(device, capacity=1), micro=micro)
+            # A person looks for what is wrong in the split that it is in.
+            with during(f"first {split} batch"):
+                first = next(iter(loader.epoch(0)), None)
+                if first is None:
+                    raise TrainerError(
+                        "empty data set",
+                        f"the {split} loader yields no batch",
+                        "check datasets() or dataloader()",
+                    )
+                means = test_batch_looper([first], model, forward, Meter(device, capacity=1), micro=micro)
             names |= {f"{split}/{name}" for name in means}
         own = forward.trains_itself
         lazy = any(isinstance(p, UninitializedParameter) for p in model.parameters())
@@ -279,7 +289,8 @@ def build_monitor(
     mode = hparams.monitor_mode
     if mode == "auto":
         own = task.directions.get(name) or ("min" if name in parts else None)
-        mode = own or better_direction(metric)  # type: ignore[assignment]
+        guess = loss_direction if split == "train" and task.overrides("train_step") else better_direction
+        mode = own or guess(metric)  # type: ignore[assignment]
     return Monitor(metric, mode, hparams.early_stopping_patience, from_hook)
 
 

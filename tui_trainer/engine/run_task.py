@@ -16,10 +16,15 @@ from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.registry import load_task
 
 
-def task_of(layout: RunLayout, tag: str) -> tuple[Task, dict[str, Any]]:
+def task_of(layout: RunLayout, tag: str, *, copy: bool = False) -> tuple[Task, dict[str, Any]]:
     """A fresh object of a checkpoint's task, and the hparams that it was trained with.
 
     A task file comes from where it was, or from the copy that the run keeps.
+
+    Args:
+        layout: the run.
+        tag: of the checkpoint.
+        copy: take the run's copy in any case.
 
     Raises:
         FileError: the hparams or the task file can't be read.
@@ -29,7 +34,8 @@ def task_of(layout: RunLayout, tag: str) -> tuple[Task, dict[str, Any]]:
     if not isinstance(values.get("task"), str):
         message = f"{layout.parameters_file(tag)} is missing, or names no task"
         raise FileError("run without hparams", message, "hparams.json of the run has the same content")
-    return load_task(values["task"], kept=layout.task_source), values
+    folders = () if copy else (Path(),)
+    return load_task(values["task"], folders, layout.task_source), values
 
 
 def hparams_for(layout: RunLayout, tag: str, changes: Mapping[str, Any]) -> Hparams:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from tui_trainer.engine.device import choose_device
 from tui_trainer.engine.facts import differences, facts_of, kept_facts
 from tui_trainer.engine.failure import during
 from tui_trainer.engine.identity import source_change
+from tui_trainer.engine.prepare import build_model
 from tui_trainer.engine.run_task import task_of, valid_hparams
 from tui_trainer.errors import FileError, TrainerError, UsageError
 from tui_trainer.runs.checkpoints import entry_of, verify
@@ -75,7 +76,8 @@ def load_trained(
     """Build the model of a checkpoint.
 
     What the run keeps of its data serves in place of the data; they are read where it keeps nothing, or too
-    little for `Task.model`. Random streams are left alone unless data are read.
+    little for `Task.model`. Where the task file has changed and no longer fits, the run's copy of it serves.
+    Random streams are left alone unless data are read.
 
     Args:
         root: the run directory.
@@ -89,26 +91,62 @@ def load_trained(
     """
     layout = RunLayout(root)
     entry = entry_of(layout, tag)
-    task, values = task_of(layout, tag)
+
+    def load(copy: bool) -> Trained:
+        return _load(layout, entry, device, hparams, with_data, copy)
+
+    try:
+        return load(copy=False)
+    except Exception as error:
+        changed = _change(layout, tag)
+        if changed is None:
+            raise
+        try:
+            trained = load(copy=True)
+        except Exception:
+            # What the file says now is what is told.
+            if isinstance(error, TrainerError):
+                error.hint = f"{changed}; {error.hint}".removesuffix("; ")
+            raise error from error.__cause__
+        notice = f"{changed}, which is used here, since the file no longer fits the checkpoint"
+        return replace(trained, notices=(notice, *trained.notices))
+
+
+def _change(layout: RunLayout, tag: str) -> str | None:
+    """How the task file differs from the one that the run began with; None where it does not."""
+    try:
+        return source_change(task_of(layout, tag)[0], RunReader(layout.root).run(), layout.root)
+    except TrainerError as error:
+        kept = next(layout.task_source.glob("*.py"), None)
+        why = str(error).split("\n", 1)[0]
+        return None if kept is None else f"the task file can't be loaded ({why}); the run's copy is {kept}"
+
+
+def _load(
+    layout: RunLayout,
+    entry: Entry,
+    device: str | None,
+    hparams: Hparams | None,
+    with_data: bool,
+    copy: bool,
+) -> Trained:
+    """As `load_trained`; with `copy`, the task file is the run's own."""
+    root, tag = layout.root, str(entry["tag"])
+    task, values = task_of(layout, tag, copy=copy)
     if hparams is None:
         hparams = valid_hparams(task, values, layout.parameters_file(tag))
     chosen = _device(device, hparams)
     weights, facts = good_weights(layout, tag), kept_facts(layout)
-    building = _Building(lambda: task_of(layout, tag)[0], hparams, weights, layout.model_file(tag))
+    building = _Building(lambda: task_of(layout, tag, copy=copy)[0], hparams, weights, layout.model_file(tag))
     changed = source_change(task, RunReader(root).run(), root)
     notices = [changed] if changed is not None else []
     parts = None
-    try:
-        if with_data:
-            task, model, parts, others = building.with_data(facts)
-            if others:
-                notices.append(f"the data are not those that the run keeps: {', '.join(others)} differ")
-        else:
-            task, model = building.without_data(facts)
-    except TrainerError as error:
-        if changed is not None:
-            error.hint = f"{changed}; {error.hint}".removesuffix("; ")
-        raise
+    if with_data:
+        task, model, parts, others = building.with_data(facts)
+        if others:
+            notices.append(f"the data are not those that the run keeps: {', '.join(others)} differ")
+    else:
+        task, model = building.without_data(facts)
     return Trained(
         task, hparams, model.to(chosen).eval(), chosen, facts, layout, entry, parts, tuple(notices)
     )
@@ -165,10 +203,7 @@ class _Building:
 
     def _model(self, task: Task) -> nn.Module:
         with rng.preserved(torch.device("cpu")), during("building the model"):
-            model = task.model(self.hparams)
-        if not isinstance(model, nn.Module):
-            message = f"model() returned a {type(model).__name__}"
-            raise TrainerError("not a model", message, "return a torch.nn.Module")
+            model = build_model(task, self.hparams)
         load_into(model, self.weights, self.file)
         return model
 

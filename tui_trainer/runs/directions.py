@@ -14,6 +14,17 @@ _LOWER_IS_BETTER = re.compile(
 )
 
 
+_HIGHER_IS_BETTER = re.compile(
+    r"(?<![a-z0-9])(?:acc(?:uracy)?|top_?\d+|f1|auc|auroc|ap|map|r2|iou|dice|precision|recall|hits?|exact"
+    r"|bleu|rouge|psnr|ssim|snr|score|reward|return|correct|right)(?![a-z0-9])"
+)
+
+
+def loss_direction(metric: str) -> Direction:
+    """`max` for metrics whose last part names something good, else `min`: for what is most likely a loss."""
+    return "max" if _HIGHER_IS_BETTER.search(metric.rpartition("/")[2].lower()) else "min"
+
+
 def better_direction(metric: str) -> Direction:
     """`min` for metrics whose last part names a loss or an error, else `max`.
 

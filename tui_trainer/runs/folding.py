@@ -51,6 +51,7 @@ class Builder:
             "run_start": self._run_start,
             "run_resume": self._run_resume,
             "phase": self._phase,
+            "directions": self._directions,
             "epoch_start": self._epoch_start,
             "evaluation": self._evaluation,
             "epoch_end": self._epoch_end,
@@ -140,9 +141,14 @@ class Builder:
         for key in _TEXTS:
             if isinstance(event.get(key), str):
                 values[key] = event[key]
-        directions = event.get("directions")
-        if isinstance(directions, Mapping):
-            values["directions"] = {str(k): v for k, v in directions.items() if v in ("min", "max")}
+        values["directions"] = {}
+        self._directions(event)
+
+    def _directions(self, event: Event) -> None:
+        told = event.get("directions")
+        if isinstance(told, Mapping):
+            known = {str(k): v for k, v in told.items() if v in ("min", "max")}
+            self._values["directions"] = {**self._values["directions"], **known}
 
     def _phase(self, event: Event) -> None:
         name = str(event.get("name", ""))

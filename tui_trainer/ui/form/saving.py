@@ -26,7 +26,9 @@ def save_words(form: Form, name: str, description: str, project: bool, overwrite
     head = form.meaning.head
     source = ["--from", head[head.index("--preset") + 1]] if "--preset" in head else ["--task", head[0]]
     switches = [*(["--project"] if project else []), *(["--overwrite"] if overwrite else [])]
-    return ["presets", "save", name, *source, *form.flags, f"--description={description}", *switches]
+    # Without one, a preset that is replaced keeps its own.
+    about = [f"--description={description}"] if description or not overwrite else []
+    return ["presets", "save", name, *source, *form.flags, *about, *switches]
 
 
 async def save(form: Form, name: str, description: str, project: bool, overwrite: bool) -> Path:
