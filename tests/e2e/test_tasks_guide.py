@@ -20,7 +20,7 @@ SAID = {
     "Sums": {"train/mae"},
     "Tuning": {"test/accuracy"},
     "Duel": {"train/critic", "test/mae"},
-    "Wave": {"test/worst", "test/mae"},
+    "Wave": {"test/worst_error", "test/mae"},
 }
 """The tasks, and metrics that their text speaks of."""
 

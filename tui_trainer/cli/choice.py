@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tui_trainer.cli.streams import say
 from tui_trainer.config.preset_file import task_missing, task_refused
 from tui_trainer.config.presets import Preset
 from tui_trainer.errors import TrainerError, UsageError
 from tui_trainer.tasks.base import Task
 from tui_trainer.tasks.registry import load_task
+
+SLOW_S = 5.0
+"""A file that takes longer to be imported than torch does."""
+
+
+@contextmanager
+def _told_when_slow(word: str) -> Iterator[None]:
+    """Who waits for an import learns what for."""
+    told = (
+        f"still importing {word}, after {SLOW_S:.0f} seconds; what takes long belongs into the task's methods"
+    )
+    timer = threading.Timer(SLOW_S, say, [told])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def task_of_preset(preset: Preset, kept: Path | None = None) -> Task:
@@ -27,7 +49,8 @@ def task_of_preset(preset: Preset, kept: Path | None = None) -> Task:
     folder = preset.path.parent if preset.path else Path()
     run = folder if (folder / "run.json").is_file() else folder.parent
     try:
-        return load_task(preset.task, (folder, Path()), kept or run / "task")
+        with _told_when_slow(preset.task):
+            return load_task(preset.task, (folder, Path()), kept or run / "task")
     except TrainerError as error:
         raise task_refused(preset, error) from error
 
@@ -59,7 +82,8 @@ def choose_task(
     # The run's own spelling, so that its record does not change.
     word = resumed or typed
     if word is not None:
-        return load_task(word, kept=run_source)
+        with _told_when_slow(word):
+            return load_task(word, kept=run_source)
     if preset is not None:
         return task_of_preset(preset, run_source)
     raise UsageError(
