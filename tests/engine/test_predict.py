@@ -216,6 +216,8 @@ def test_the_forms_of_output_hold_the_same(
     assert main(["predict", run, "--input", source]) == 0
     printed = capsys.readouterr()
     assert "note: " in printed.err
+    assert "predicting with " in printed.err
+    assert "model_1.pt (tabular)" in printed.err
     rows = list(csv.DictReader(io.StringIO(printed.out)))
     assert list(rows[0]) == ["row", "id", "class", "probability"]
     for name in ("out.jsonl", "out.csv", "out.npy"):

@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor, nn
 
 from tests.helpers import Points, Small, events, points, start
-from tests.trained_runs import write_table
+from tests.trained_runs import write_images, write_table
 from tui_trainer import load_run
 from tui_trainer.cli.main import main
 from tui_trainer.engine.confusion import PAIRS, counting, per_class
@@ -123,12 +123,31 @@ def test_other_data_are_encoded_as_in_training(run_of: RunOf, tmp_path: Path) ->
     part = tmp_path / "part.csv"
     part.write_text("\n".join([lines[0], *(line for line in lines[1:40] if "blue" not in line)]) + "\n")
     run = load_run(run_dir)
-    facts = run.evaluate("last", "train", dataset_path=str(part), test_size=0.0)
+    facts = run.evaluate(dataset_path=str(part))
     rows = run.predict(part, "last")
     truth = [line.rpartition(",")[2] for line in part.read_text().splitlines()[1:]]
     expected = confusion_matrix(truth, [row["class"] for row in rows], labels=["no", "yes"])
     assert facts["confusion"] == expected.tolist()
-    assert facts["samples"] == len(truth)
+    assert (facts["split"], facts["samples"]) == ("data", len(truth))
+    assert facts["metrics"]["data/accuracy"] == pytest.approx(
+        np.mean([a == b["class"] for a, b in zip(truth, rows, strict=True)])
+    )
+    assert run.evaluate("last", "test", dataset_path=str(part))["samples"] < len(truth)
+    assert run.evaluate(dataset_path=str(part), test_size=0.5)["split"] == "test"
+
+
+def test_other_images_are_measured_whole_as_they_are(run_of: RunOf, tmp_path: Path) -> None:
+    """A test set of their own instead, where they bring one; and nothing is turned at random."""
+    run = load_run(run_of("images"))
+    folder = write_images(tmp_path / "new", 5)
+    found = [run.evaluate(dataset_path=str(folder), rotate=180.0) for _ in range(2)]
+    assert found[0]["samples"] == 10
+    assert list(found[0]["metrics"]) == ["data/loss", "data/accuracy"]
+    assert found[0]["metrics"] == run.evaluate(dataset_path=str(folder))["metrics"] == found[1]["metrics"]
+    write_images(tmp_path / "both/train", 4)
+    write_images(tmp_path / "both/test", 3)
+    facts = run.evaluate(dataset_path=str(tmp_path / "both"))
+    assert (facts["split"], facts["samples"]) == ("test", 6)
 
 
 def test_a_class_that_the_model_does_not_know_is_named(run_of: RunOf, tmp_path: Path) -> None:

@@ -206,3 +206,10 @@ def test_a_task_that_read_other_data_before_is_fitted_anew(tmp_path: Path) -> No
     known.use_data_facts(first)
     known.datasets(hparams(task="digits", seed=2))
     assert facts_of(known) == first
+
+
+def test_a_run_alone_is_its_newest_checkpoint(tmp_path: Path) -> None:
+    # Nothing improves.
+    hparams = {"epochs": 2, "lr": 1e-30, "latent_dim": 8, "n_layers": 1, "device": "cpu"}
+    run = load_run(train("digits", hparams, runs_dir=tmp_path).run_dir)
+    assert [run.trained("best").entry["tag"], run.trained().entry["tag"]] == ["1", "2"]

@@ -26,7 +26,11 @@ def add_parser(subparsers: Any) -> None:
         "precision and recall of each class, and which classes are taken for which.",
     )
     trained.add_checkpoint(parser)
-    parser.add_argument("--split", choices=_SPLITS, help="what to measure on (default: test)")
+    parser.add_argument(
+        "--split",
+        choices=_SPLITS,
+        help="what to measure on (default: test; of another --dataset_path all of it, or its own test set)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=_evaluate)
 
@@ -38,7 +42,7 @@ def take_hparams(argv: Sequence[str]) -> tuple[list[str], Flags]:
 
 def _evaluate(args: argparse.Namespace) -> int:
     chosen = trained.chosen(args)
-    say("reading model and data …")
+    say(f"reading {chosen} and data …")
     progress = _Progress()
     with trained.doing("evaluation"):
         from tui_trainer.engine.scoring import score

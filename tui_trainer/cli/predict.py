@@ -57,6 +57,7 @@ def _predict(args: argparse.Namespace) -> int:
         if output is not None and _same(path, output):
             raise UsageError("output is the input", f"both are {path}", "--output another file")
         chosen = trained.chosen(args)
+        say(f"predicting with {chosen} …")
         with opened(output) as file, trained.doing("prediction"):
             count = _write(chosen, path, file, form)
     if output is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -294,6 +295,12 @@ class ImageDataset(Dataset[Batch]):
         self.targets = targets
         self._form = form
         self._augment = augment
+
+    def unaugmented(self) -> ImageDataset:
+        """The same images, without random changes."""
+        plain = copy.copy(self)
+        plain._augment = None
+        return plain
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -55,11 +55,12 @@ class Run:
         rows = self._reader.steps()
         return {name: rows[:, column] for column, name in enumerate(self._reader.columns())}
 
-    def state_dict(self, tag: str = "best") -> dict[str, Tensor]:
+    def state_dict(self, tag: str = "last") -> dict[str, Tensor]:
         """The weights of a checkpoint, on the host.
 
         Args:
-            tag: best (last where none is marked so), last, an epoch such as 7, or 7+120.
+            tag: last (the newest good checkpoint), best (last where none is marked so), an epoch such as
+                7, or 7+120.
 
         Raises:
             FileError: there is no such checkpoint, or it can't be read.
@@ -68,7 +69,7 @@ class Run:
 
         return good_weights(self._reader.layout, self._tag(tag))
 
-    def task(self, tag: str = "best") -> Task:
+    def task(self, tag: str = "last") -> Task:
         """The run's task, which knows nothing of the data yet.
 
         A task file comes from where it was, or from the copy that the run keeps.
@@ -77,7 +78,7 @@ class Run:
 
         return task_of(self._reader.layout, self._tag(tag))[0]
 
-    def trained(self, tag: str = "best", device: str = "cpu") -> Trained:
+    def trained(self, tag: str = "last", device: str = "cpu") -> Trained:
         """The trained model with its task, its hparams, and what the run keeps of its data.
 
         Args:
@@ -88,14 +89,14 @@ class Run:
 
         return load_trained(self.root, self._tag(tag), device)
 
-    def model(self, tag: str = "best") -> nn.Module:
+    def model(self, tag: str = "last") -> nn.Module:
         """The trained network in evaluation mode, on the host.
 
         What the run keeps of its data decides its sizes; the data are read only where that does not do.
         """
         return self.trained(tag).model
 
-    def predict(self, inputs: Any, tag: str = "best", device: str = "cpu") -> Any:
+    def predict(self, inputs: Any, tag: str = "last", device: str = "cpu") -> Any:
         """Outputs of the trained model.
 
         Args:
@@ -116,12 +117,13 @@ class Run:
             return list(predicted_rows(trained, Path(inputs)))
         return predict_batch(trained, inputs)
 
-    def evaluate(self, tag: str = "best", split: Split | None = None, **hparams: Any) -> dict[str, Any]:
+    def evaluate(self, tag: str = "last", split: Split | None = None, **hparams: Any) -> dict[str, Any]:
         """Measure a checkpoint on its data, exactly as training does at the end of an epoch.
 
         Args:
             tag: as of `state_dict`.
-            split: train, val, test or all; None: test, or what there is instead.
+            split: train, val, test or all; None: test, or what there is instead; of other data than the
+                run's their own test set, or all samples together, as `data`.
             hparams: other values than the run's, such as `dataset_path` or `device`.
 
         Returns:

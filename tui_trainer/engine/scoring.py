@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from tui_trainer.engine.forward import Forward
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.metrics import ConfusionMatrix
 from tui_trainer.engine.micro import MicroBatches
+from tui_trainer.engine.run_task import task_of
 from tui_trainer.engine.trained import Trained, load_trained
 from tui_trainer.errors import UsageError
-from tui_trainer.runs.layout import run_id
+from tui_trainer.runs.layout import RunLayout, run_id
 from tui_trainer.runs.reader import RunReader
 
 Split = Literal["train", "val", "test", "all"]
@@ -87,7 +89,8 @@ def score(
     Args:
         root: the run directory.
         tag: of the checkpoint.
-        split: train, val, test or all; None: test, or what there is instead.
+        split: train, val, test or all; None: test, or what there is instead; of other data than the run's
+            their own test set, or all samples together, as `data`.
         hparams: to use instead of the checkpoint's.
         device: as the hparam; None: the hparam's own where this machine has it.
         alert: is told a title and a message of what was dealt with.
@@ -97,11 +100,15 @@ def score(
         UsageError: there is no such split.
         TrainerError: what else is missing or does not fit.
     """
+    whole = split is None and hparams is not None and _other_data(RunLayout(root), tag, hparams)
+    if whole:
+        assert hparams is not None
+        hparams = hparams.model_copy(update={"test_size": 0.0, "val_size": 0.0})
     trained = load_trained(root, tag, device, hparams, with_data=True)
     for notice in trained.notices:
         alert("not as it was", notice)
     check_precision(trained.hparams.precision, trained.device)
-    parts = _chosen(trained, split)
+    parts = _chosen(trained, split, whole)
     metrics: dict[str, float] = {}
     measured: dict[str, _Measured] = {}
     with rng.preserved(trained.device):
@@ -113,8 +120,24 @@ def score(
     return Scores(trained, told, measured[told].samples, metrics, counts, _names(trained, counts))
 
 
-def _chosen(trained: Trained, split: Split | None) -> dict[str, Any]:
+def _other_data(layout: RunLayout, tag: str, hparams: Hparams) -> bool:
+    """Whether the data are none of the run's, and nobody says how to split them."""
+    _, own = task_of(layout, tag)
+
+    def place(path: str | None) -> str | None:
+        return None if path is None else os.path.realpath(os.path.expanduser(path))
+
+    other = place(hparams.dataset_path) != place(own.get("dataset_path"))
+    other |= hparams.dataset_json_fname != own.get("dataset_json_fname")
+    return other and (hparams.test_size, hparams.val_size) == (own.get("test_size"), own.get("val_size"))
+
+
+def _chosen(trained: Trained, split: Split | None, whole: bool) -> dict[str, Any]:
     """The parts of the data to measure; the classes of the first are counted.
+
+    Args:
+        split: as of `score`.
+        whole: nothing was split off, so that all samples but a test set of the data's own are in `train`.
 
     Raises:
         UsageError: there is no such part.
@@ -130,6 +153,9 @@ def _chosen(trained: Trained, split: Split | None) -> dict[str, Any]:
         val, test = None, train
     named = {"test": test, "val": val, "train": train}
     there = {name: part for name, part in named.items() if part is not None}
+    if whole and list(there) == ["train"]:
+        # Random changes are for training.
+        return {"data": train.unaugmented() if hasattr(train, "unaugmented") else train}
     if split == "all":
         return there
     name: str = split or next(iter(there))
