@@ -159,6 +159,15 @@ def test_a_file_that_exists_stays_unless_it_is_forced(
     assert_same_weights(torch.load(file, weights_only=True), weights(run_of("digits"), 1))
 
 
+def test_a_file_with_the_ending_of_another_format_is_told(
+    run_of: RunOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, told in (("x.onnx", True), ("x.pt", False), ("x.weights", False)):
+        assert main(["export", str(run_of("digits")), "--to", "state-dict", str(tmp_path / name)]) == 0
+        said = "note: x.onnx is state-dict, though its ending is that of onnx"
+        assert (said in capsys.readouterr().err) == told
+
+
 def test_an_export_goes_to_a_folder_that_is_there_and_not_the_runs_own(
     run_of: RunOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,9 @@ from tests.helpers import Points, start, weights
 from tui_trainer import load_run
 from tui_trainer.cli.main import main
 from tui_trainer.cli.prediction_files import ArrayWriter
+from tui_trainer.engine.hints import hint
 from tui_trainer.engine.predict import _batches, predicted, predicted_rows, rows_of
+from tui_trainer.engine.scene import Scene
 from tui_trainer.errors import TrainerError
 
 RunOf = Callable[[str], Path]
@@ -116,6 +118,8 @@ def test_an_array_of_images_is_told_as_the_files_are(run_of: RunOf, tmp_path: Pa
     found = run.predict(tmp_path / "cats.npy", "last")
     told = [(row["class"], pytest.approx(row["probability"])) for row in run.predict(folder, "last")]
     assert [(row["class"], row["probability"]) for row in found] == told
+    np.savez(tmp_path / "cats.npz", images=np.load(tmp_path / "cats.npy"), labels=np.zeros(12))
+    assert run.predict(tmp_path / "cats.npz") == found
     one = run.predict(folder / "00.png", "last")
     assert [(row["file"], row["class"]) for row in one] == [("00.png", found[0]["class"])]
 
@@ -281,6 +285,9 @@ def test_bfloat16_becomes_an_array() -> None:
 def test_stdin_is_read_as_csv_or_as_json_lines(
     run_of: RunOf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"colour,size\nred,1\n")))
+    assert main(["predict", str(run_of("table")), "--input", "-"]) == 3
+    assert 'column missing: stdin has no "when"' in capsys.readouterr().err
     answers = []
     for text in (
         "colour,size,when\nred,1,1700000000\n",
@@ -318,6 +325,8 @@ def test_an_error_half_way_leaves_the_output_as_it_was(
         (["--input", "short.csv", "--format", "npy"], 2, "an array needs a file"),
         (["--input", "short.csv", "--output", "no/such/folder.csv"], 3, "no/such"),
         (["--input", "empty.csv"], 3, "empty"),
+        (["--input", "."], 3, "hint: name a file, such as a CSV"),
+        (["--prompt", "hi"], 3, "nothing to predict: the prompt holds no sample\nhint: give at least one"),
     ],
 )
 def test_wrong_inputs_are_told(
@@ -337,6 +346,24 @@ def test_wrong_inputs_are_told(
     err = capsys.readouterr().err
     assert told in err
     assert "Traceback" not in err
+
+
+def test_a_file_that_is_no_image_is_told_with_what_images_are_taken(
+    run_of: RunOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_rows(tmp_path / "new.csv")
+    assert main(["predict", str(run_of("images")), "--input", str(table)]) == 3
+    assert "hint: give an image, a folder of them, or an array of them as .npy" in capsys.readouterr().err
+
+
+def test_images_without_channels_are_told_of_the_axis() -> None:
+    layer, inputs = nn.Conv2d(1, 4, 3), torch.zeros(5, 8, 8)
+    with pytest.raises(RuntimeError) as caught:
+        layer(inputs)
+    told = hint(caught.value, Scene(layer=layer, inputs=(inputs,)))
+    assert "the layer got [5, 8, 8]" in told
+    assert "unsqueeze(1)" in told
+    assert "permute" not in told
 
 
 def test_a_batch_of_tensors_goes_through_the_model(run_of: RunOf) -> None:

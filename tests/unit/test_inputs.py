@@ -84,6 +84,11 @@ def test_mistakes_are_named_by_their_place(tmp_path: Path, name: str, text: str,
     assert caught.value.hint
 
 
+def test_the_inputs_among_several_arrays_are_known_by_their_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "both.npz", X=ROWS, y=np.zeros(3))
+    np.testing.assert_array_equal(rows(tmp_path / "both.npz"), ROWS)
+
+
 def test_what_holds_no_rows(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", a=ROWS, b=ROWS)
     np.save(tmp_path / "flat.npy", ROWS[0])

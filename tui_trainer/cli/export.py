@@ -13,9 +13,8 @@ from tui_trainer.cli.hparam_flags import Flags
 from tui_trainer.cli.streams import say
 from tui_trainer.cli.tables import show, size
 from tui_trainer.errors import Exit
+from tui_trainer.headless.exports import FORMATS, other_format
 from tui_trainer.headless.words import near_path
-
-FORMATS = ("safetensors", "torch-export", "onnx", "state-dict")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     )
     trained.add_checkpoint(parser)
     parser.add_argument("file", metavar="FILE", help="where to write")
-    parser.add_argument("--to", choices=FORMATS, required=True, help="the format")
+    parser.add_argument("--to", choices=tuple(FORMATS), required=True, help="the format")
     parser.add_argument(
         "--input", metavar="FILE", help="an example input, as predict takes it (default: a batch of the data)"
     )
@@ -51,6 +50,8 @@ def _export(args: argparse.Namespace) -> int:
         done = export(
             chosen.root, chosen.tag, args.to, path, chosen.hparams, example=example, force=args.force
         )
+    if (promised := other_format(path, args.to)) is not None:
+        say(f"note: {path.name} is {args.to}, though its ending is that of {promised}")
     for notice in done.notices:
         say(f"note: {notice}")
     show(f"{near_path(done.path)}: {size(os.path.getsize(done.path))}; checked {done.checked}")

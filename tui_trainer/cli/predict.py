@@ -58,7 +58,8 @@ def _predict(args: argparse.Namespace) -> int:
             raise UsageError("output is the input", f"both are {path}", "--output another file")
         chosen = trained.chosen(args)
         say(f"predicting with {chosen} …")
-        with opened(output) as file, trained.doing("prediction"):
+        called = {} if args.input not in (None, "-") else {str(path): "stdin" if args.input else "the prompt"}
+        with opened(output) as file, trained.doing("prediction", called):
             count = _write(chosen, path, file, form)
     if output is not None:
         say(f"{plural(count, 'prediction')} of {chosen} in {near_path(output)}")

@@ -128,22 +128,26 @@ def destination(word: str) -> Path:
 
 
 @contextmanager
-def doing(what: str) -> Iterator[None]:
+def doing(what: str, called: Mapping[str, str] | None = None) -> Iterator[None]:
     """Run the user's code: what it raises becomes an error that a person can act on.
 
     What it warns of and prints goes to stderr, so that stdout holds nothing but results.
 
     Args:
         what: such as "prediction".
+        called: what a message calls a path instead, such as a file that nobody but this program knows.
 
     Raises:
         TrainerError: what was raised, explained.
     """
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.showwarning = lambda message, *rest, **options: say(f"note: {message}")
+        warnings.showwarning = lambda message, *rest, **options: say(f"note: {_named(str(message), called)}")
         try:
             yield
-        except (TrainerError, OSError):
+        except TrainerError as error:
+            error.message, error.hint = _named(error.message, called), _named(error.hint, called)
+            raise
+        except OSError:
             raise
         except Exception as error:
             from tui_trainer.engine.failure import explain
@@ -152,3 +156,9 @@ def doing(what: str) -> Iterator[None]:
             if explained.title == "training failed":
                 explained.title = f"{what} failed"
             raise explained from error
+
+
+def _named(text: str, called: Mapping[str, str] | None) -> str:
+    for path, name in (called or {}).items():
+        text = text.replace(path, name)
+    return text

@@ -165,7 +165,9 @@ def first_line(path: Path) -> str:
     """
     if os.path.isdir(path):
         raise FileError(
-            "table not found", f"{path} is a folder", "dataset_path must name a table, such as a CSV file"
+            "table not found",
+            f"{path} is a folder",
+            "name a file, such as a CSV; only a folder of Parquet or .npy files is a table",
         )
     try:
         # Neither a pipe nor a device, which might never say anything.

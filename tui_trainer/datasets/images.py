@@ -22,6 +22,7 @@ from tui_trainer.datasets.arrow_images import ArrowImages, EncodedImage
 from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.idx import read_idx
 from tui_trainer.datasets.image_files import Labelled, images_at
+from tui_trainer.datasets.inputs import inputs_of
 from tui_trainer.datasets.pixels import Pixels
 from tui_trainer.errors import FileError
 from tui_trainer.files import open_plain
@@ -155,7 +156,7 @@ def read_images(path: Path, form: Format) -> Iterator[tuple[dict[str, Any], Tens
     """Images without labels, one after the other.
 
     Args:
-        path: an image, a folder of images, or a `.npy` or IDX file of them.
+        path: an image, a folder of images, or a `.npy`, `.npz` or IDX file of them.
         form: what they are brought to.
 
     Yields:
@@ -172,14 +173,23 @@ def read_images(path: Path, form: Format) -> Iterator[tuple[dict[str, Any], Tens
         return
     folder = path if path.is_dir() else path.parent
     for file in images_at(path):
-        yield {"file": os.path.relpath(file, folder)}, torch.from_numpy(decode(file, form))
+        try:
+            image = decode(file, form)
+        except FileError as error:
+            if folder != path:
+                error.hint = "give an image, a folder of them, or an array of them as .npy, .npz or IDX file"
+            raise
+        yield {"file": os.path.relpath(file, folder)}, torch.from_numpy(image)
 
 
 def _array_images(path: Path) -> Pixels | None:
-    """The images of a `.npy` or IDX file; None for any other."""
+    """The images of a `.npy`, `.npz` or IDX file; None for any other."""
     if path.name.endswith(("-ubyte", "-ubyte.gz")):
         return Pixels.of(str(path), read_idx(path, dims=3))
-    return Pixels.of(str(path), open_npy(path)) if format_of(path) == "npy" else None
+    form = "folder" if path.is_dir() else format_of(path)
+    if form == "arrays":
+        return Pixels.of(*inputs_of(path))
+    return Pixels.of(str(path), open_npy(path)) if form == "npy" else None
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from tui_trainer.datasets.columns import MISSING, NUMBER
 from tui_trainer.datasets.delimited import delimiter_of, rows_of
 from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.json_items import JsonItems, kind_of, quoted
+from tui_trainer.datasets.labelled_arrays import INPUTS
 from tui_trainer.errors import FileError
 
 _FORM = 'expected lists of numbers, objects of numbers, or {"inputs": [...]}; one a line in a .jsonl file'
@@ -26,7 +27,7 @@ _HINT = "give a .npy, .npz, CSV, TSV or .jsonl file of numbers"
 def read_rows(path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
     """Samples of a file, one after the other.
 
-    Of a `.npy`, or of a `.npz`'s only array: what is along its first dimension. Of CSV and TSV: rows of
+    Of a `.npy`, or of the inputs of a `.npz`: what is along its first dimension. Of CSV and TSV: rows of
     numbers, NaN where one is missing, below a header if there is one. Of JSON: lists of numbers, the values
     of objects, or the lists that objects call `inputs`.
 
@@ -48,7 +49,7 @@ def _samples(path: Path) -> Iterator[NDArray[np.float32]]:
     if kind == "npy":
         return _of_array(str(path), open_npy(path))
     if kind == "arrays":
-        return _of_array(*_only_array(path))
+        return _of_array(*inputs_of(path))
     if kind == "json":
         return _of_json(path)
     if kind == "text":
@@ -56,12 +57,19 @@ def _samples(path: Path) -> Iterator[NDArray[np.float32]]:
     raise FileError("no rows of numbers", f"{path} is {'a folder' if os.path.isdir(path) else kind}", _HINT)
 
 
-def _only_array(path: Path) -> tuple[str, NDArray[Any]]:
+def inputs_of(path: Path) -> tuple[str, NDArray[Any]]:
+    """The inputs of a `.npz`, with their place for messages: its only array, or the one that is called so.
+
+    Raises:
+        FileError: it can't be read, or holds several.
+    """
     arrays = Arrays(path)
-    if len(arrays) > 1:
+    named = list(arrays) if len(arrays) == 1 else [name for name in arrays if name.lower() in INPUTS]
+    if len(named) != 1:
         names = ", ".join(arrays)
-        raise FileError("several arrays", f"{path} holds {names}", "give a file that holds the inputs alone")
-    name = next(iter(arrays))
+        hint = "give a file that holds the inputs alone, or calls one array X"
+        raise FileError("several arrays", f"{path} holds {names}", hint)
+    name = named[0]
     return f"{path}: {name}", arrays[name]
 
 

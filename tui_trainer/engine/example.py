@@ -93,7 +93,9 @@ def _of_inputs(trained: Trained, path: Path) -> tuple[Callable[[int], Any], Call
     task = trained.task
     first = next(iter(task.read_inputs(trained.hparams, path)), None)
     if first is None:
-        raise FileError("no example", f"{path} holds no sample")
+        raise FileError(
+            "no example", f"{path} holds no sample", "--input FILE with one sample, as predict takes it"
+        )
 
     def batch(size: int) -> Any:
         # Of one sample: others may have another shape, and values decide nothing.

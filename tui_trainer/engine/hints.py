@@ -76,6 +76,14 @@ def _wrong_width(scene: Scene, found: re.Match[str]) -> str:
 
 
 def _wrong_channels(scene: Scene, found: re.Match[str]) -> str:
+    weight: Any = getattr(scene.layer, "weight", None)
+    got: Any = scene.inputs[0] if scene.inputs else None
+    if hasattr(weight, "shape") and hasattr(got, "shape") and len(got.shape) == len(weight.shape) - 1:
+        shape = "[" + ", ".join(map(str, got.shape)) + "]"
+        return (
+            f"the layer got {shape}, which it takes for one sample without a batch: an axis is missing, "
+            "[batch, channels, …] is expected; unsqueeze(1) adds the channel of grey images"
+        )
     return (
         f"the layer takes {found[1]} channels and got {found[2]}: in_channels={found[2]}; images are "
         "[batch, channels, height, width], so permute(0, 3, 1, 2) if channels come last"

@@ -66,7 +66,8 @@ def predicted(trained: Trained, path: Path) -> Iterator[tuple[list[Row], Any]]:
         empty = False
         yield known, predict_batch(trained, inputs)
     if empty:
-        raise FileError("nothing to predict", f"{path} holds no sample")
+        hint = "give at least one: a row below the header, an image, a line"
+        raise FileError("nothing to predict", f"{path} holds no sample", hint)
 
 
 def predict_batch(trained: Trained, inputs: Any) -> Any:

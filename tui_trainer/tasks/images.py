@@ -223,7 +223,7 @@ class Images(Task):
         self._statistics, self._fitted = (mean, std), True
 
     def read_inputs(self, hparams: ImagesHparams, path: Path) -> Iterator[tuple[dict[str, Any], Tensor]]:
-        """An image file, every image below a folder, or images in a `.npy` or IDX file.
+        """An image file, every image below a folder, or images in a `.npy`, `.npz` or IDX file.
 
         Raises:
             FileError: there is no image, or one can't be read.

@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui_trainer.errors import TrainerError
+from tui_trainer.headless.exports import FORMATS
 from tui_trainer.headless.words import clean, near_path, one_line
 from tui_trainer.runs.layout import short_id
 from tui_trainer.ui.form.child import output_of
@@ -22,13 +23,6 @@ from tui_trainer.ui.saved import Saved
 from tui_trainer.ui.widgets.prompt import Prompt
 
 TIMEOUT_S = 3600.0
-FORMATS = {
-    "safetensors": (".safetensors", "weights, for other libraries"),
-    "torch-export": (".pt2", "a graph that torch runs without your code"),
-    "onnx": (".onnx", "a graph for ONNX runtimes"),
-    "state-dict": (".pt", "a copy of the plain state_dict"),
-}
-"""Each with the ending of its files, and what it is good for."""
 
 
 class Format(Static, can_focus=True):
