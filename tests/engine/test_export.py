@@ -128,6 +128,33 @@ def test_onnx_gives_what_the_model_gives(task: str, run_of: RunOf, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["table", "regression"])
+def test_the_guides_code_makes_predictions_of_raw_rows(
+    task: str, run_of: RunOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export(run_of(task), "1", "onnx", Path("model.onnx"))
+    rows = [
+        {"when": 1.7e9, "colour": "violet", "size": 0.5},
+        {"when": 1.70009e9, "colour": "red", "size": None},
+        {"when": 1.70005e9, "colour": None, "size": -1.25},
+    ]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    guide = (Path(__file__).parents[2] / "docs/after-training.md").read_text()
+    code = next(block for block in guide.split("```python\n")[1:] if "onnxruntime" in block)
+    names: dict[str, Any] = {"rows": rows}
+    exec(code.partition("```")[0], names)
+    node = names["session"].get_inputs()[0]
+    assert (node.name, node.shape) == ("input", ["batch", 3])
+    assert names["session"].get_outputs()[0].shape[0] == "batch"
+    told = load_run(run_of(task)).predict("rows.jsonl")
+    if task == "table":
+        assert names["predicted"] == [row["class"] for row in told]
+    else:
+        assert list(names["predicted"]) == pytest.approx([row["value"] for row in told])
+
+
+@pytest.mark.slow
 def test_a_model_that_is_no_graph_is_refused_with_the_way_out(tmp_path: Path) -> None:
     run_dir = start(Branching(), tmp_path / "runs", {"epochs": 1}).run_dir
     with pytest.raises(TrainerError, match="model can't be exported") as caught:

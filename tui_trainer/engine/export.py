@@ -208,10 +208,11 @@ def _onnx(trained: Trained, calls: Sequence[Call]) -> tuple[bytes, str, list[str
         program, notices = _program(trained.model, calls)
     try:
         made = torch.onnx.export(program, dynamo=True, verbose=False)
+        assert made is not None
+        _name_plainly(made.model.graph)
     except Exception as error:
         reason = _first_line(error.__cause__ or error)
         raise TrainerError("ONNX can't express this model", reason, "--to torch-export may do") from error
-    assert made is not None
     proto = made.model_proto
     for name, text in about(trained.layout, trained.entry["tag"]).items():
         proto.metadata_props.add(key=name, value=text)
@@ -226,6 +227,20 @@ def _onnx(trained: Trained, calls: Sequence[Call]) -> tuple[bytes, str, list[str
 
     checked = _check(trained.model, calls, run, bool(notices))
     return data, f"in onnxruntime, {checked}", notices
+
+
+def _name_plainly(graph: Any) -> None:
+    """Inputs and outputs, of several by number, and the dimension of the samples get names to rely on."""
+    for word, values in (("input", graph.inputs), ("output", graph.outputs)):
+        for k, value in enumerate(values):
+            value.name = word if len(values) == 1 else f"{word}_{k}"
+    shapes = [value.shape for value in (*graph.inputs, *graph.outputs) if value.shape is not None]
+    free = {str(shape[0]) for shape in shapes if len(shape) and not isinstance(shape[0], int)}
+    if len(free) == 1:
+        for value in (*graph.inputs, *graph.outputs, *(out for node in graph for out in node.outputs)):
+            for axis, size in enumerate(value.shape or ()):
+                if not isinstance(size, int) and str(size) in free:
+                    value.shape[axis] = "batch"
 
 
 def _program(model: nn.Module, calls: Sequence[Call]) -> tuple[torch.export.ExportedProgram, list[str]]:
