@@ -128,6 +128,21 @@ def test_a_new_checkpoint_appears_and_the_cursor_stays(tmp_path: Path) -> None:
     recorder.end()
 
 
+def test_the_cursor_stays_on_the_newest_once_it_was_acted_on(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "runs" / ONE, {"epochs": 9}).start()
+    recorder.end_epoch()
+
+    async def steps(app: Browser, pilot: Pilot[Any]) -> None:
+        await of_run(app, pilot, recorder.layout.root, 1)
+        await pilot.press("y")
+        recorder.end_epoch()
+        await until(pilot, lambda: "91c2 model_2.pt" in shown(app), "the new one")
+        assert app.list.table.current.tag == "1"
+
+    browse(tmp_path / "runs", steps, page="checkpoints")
+    recorder.end()
+
+
 def test_missing_and_cut_files_are_seen_in_the_list(runs: Path) -> None:
     layout = RunLayout(runs / ONE)
     layout.model_file("2").unlink()

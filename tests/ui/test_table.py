@@ -138,6 +138,18 @@ def test_a_cursor_that_nobody_moved_stays_at_the_top() -> None:
     drive(app, steps)
 
 
+def test_a_cursor_stays_on_the_row_that_somebody_acted_on() -> None:
+    app = TableApp(50)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        assert app.table.choose() == app.start[0]
+        app.table.set_rows([(100, "newest"), *app.start])
+        await pilot.pause()
+        assert app.table.current_key == 0
+
+    drive(app, steps)
+
+
 def test_at_the_top_new_rows_are_seen() -> None:
     app = TableApp(50)
 

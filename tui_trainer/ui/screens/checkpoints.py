@@ -257,7 +257,7 @@ class CheckpointsScreen(ListPage[Saved]):
         self._scope_changed()
 
     def action_details(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is None:
             return
 
@@ -276,7 +276,7 @@ class CheckpointsScreen(ListPage[Saved]):
         self.action_details()
 
     def action_verify(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is not None:
             self._verifier.verify(saved)
 
@@ -285,7 +285,7 @@ class CheckpointsScreen(ListPage[Saved]):
             self.refresh_cells()
 
     def action_resume(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is None:
             return
         later = (other for other in self.items() if other.root == saved.root and other.place > saved.place)
@@ -307,7 +307,7 @@ class CheckpointsScreen(ListPage[Saved]):
         trainer.start(["--fork", str(saved.file), *trainer.where])
 
     def action_load(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is None:
             return
         path = RunLayout(saved.root).parameters_file(saved.tag)
@@ -317,12 +317,12 @@ class CheckpointsScreen(ListPage[Saved]):
             self.say(f"{near_path(path)} is missing")
 
     def action_evaluate(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is not None and not self._refused(saved):
             self.app.push_screen(EvaluationDialog(saved))
 
     def action_export(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is not None and not self._refused(saved):
             self.app.push_screen(ExportDialog(saved), self._exported)
 
@@ -337,7 +337,7 @@ class CheckpointsScreen(ListPage[Saved]):
         return bool(saved.problem)
 
     def action_copy_path(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is not None:
             self.app.copy_to_clipboard(str(saved.file.absolute()))
             self.app.notify(f"copied {near_path(saved.file)}", markup=False)
@@ -346,7 +346,7 @@ class CheckpointsScreen(ListPage[Saved]):
         self.leave_filter()
 
     def action_pin(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is None:
             return
         layout, pinned = RunLayout(saved.root), "pinned" not in saved.marks
@@ -361,7 +361,7 @@ class CheckpointsScreen(ListPage[Saved]):
         self.in_thread("pin", pin)
 
     def action_delete(self) -> None:
-        saved = self.table.current
+        saved = self.table.choose()
         if saved is None:
             return
         name = saved.file.name

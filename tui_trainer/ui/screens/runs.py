@@ -253,7 +253,7 @@ class RunsScreen(ListPage[Run]):
         )
 
     def action_open(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is not None:
             self.trainer.open_run(run.root)
 
@@ -261,7 +261,7 @@ class RunsScreen(ListPage[Run]):
         self.action_open()
 
     def action_select(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is not None:
             self._mark(self._marked ^ {run.root})
             self.table.action_move(1)
@@ -279,7 +279,7 @@ class RunsScreen(ListPage[Run]):
         self.app.switch_screen(CompareScreen([run.root for run in chosen[:MOST]]))
 
     def action_baseline(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is None:
             return
         before = self.trainer.baseline
@@ -287,7 +287,7 @@ class RunsScreen(ListPage[Run]):
         self.refresh_cells({run.root, *({before.run_dir} if before is not None else ())})
 
     def action_resume(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is None:
             return
         refusal = resume_refusal(run.root)
@@ -297,7 +297,7 @@ class RunsScreen(ListPage[Run]):
             self.trainer.resume(run.root)
 
     def action_load(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is None:
             return
         path = RunLayout(run.root).hparams_json
@@ -307,12 +307,12 @@ class RunsScreen(ListPage[Run]):
         self.trainer.open_setup(["--preset", str(path)])
 
     def action_checkpoints(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is not None:
             self.trainer.open_checkpoints(run.root)
 
     def action_copy_path(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is not None:
             self.app.copy_to_clipboard(str(run.root.absolute()))
             self.app.notify(f"copied {near_path(run.root)}", markup=False)
@@ -322,7 +322,7 @@ class RunsScreen(ListPage[Run]):
             self._mark(set())
 
     def action_pin(self) -> None:
-        run = self.table.current
+        run = self.table.choose()
         if run is None:
             return
         layout, pinned = RunLayout(run.root), not run.pinned

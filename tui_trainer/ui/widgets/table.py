@@ -209,6 +209,11 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         """The item under the cursor; None in an empty table."""
         return self._rows[self._cursor] if self._has_cursor and self._cursor < len(self._rows) else None
 
+    def choose(self) -> Item | None:
+        """The item under the cursor, which somebody acts on: the cursor stays on it from now on."""
+        self._moved |= self.current is not None
+        return self.current
+
     @property
     def current_key(self) -> Hashable | None:
         """The key of the item under the cursor."""
@@ -218,7 +223,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
     def set_rows(self, rows: Sequence[Item]) -> None:
         """Show these rows. The cursor stays on its item; if that is gone, at its place.
 
-        Until somebody moves it, it stays on the first row.
+        Until somebody moves it or acts on a row, it stays on the first row.
 
         An item that equals the one that was shown under its key is taken to look the same.
         """
