@@ -44,3 +44,4 @@ if [ "${1:-}" = dev ]; then
 else
     .venv/bin/python -m pip install --quiet .
 fi
+echo "tui-trainer is installed; .venv/bin/tui-train starts it"

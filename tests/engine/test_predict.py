@@ -224,6 +224,8 @@ def test_the_forms_of_output_hold_the_same(
     assert "model_1.pt (tabular)" in printed.err
     rows = list(csv.DictReader(io.StringIO(printed.out)))
     assert list(rows[0]) == ["row", "id", "class", "probability"]
+    assert main(["predict", run, "--input", source, "--quiet"]) == 0
+    assert capsys.readouterr() == (printed.out, "")
     for name in ("out.jsonl", "out.csv", "out.npy"):
         assert (
             main(["predict", run, "--input", source, "--output", str(tmp_path / name), "--eval_batch_size=2"])

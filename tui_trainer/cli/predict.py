@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tui_trainer.cli import trained
 from tui_trainer.cli.hparam_flags import Flags
@@ -18,6 +18,9 @@ from tui_trainer.cli.prediction_files import FORMATS, ArrayWriter, Format, RowWr
 from tui_trainer.cli.streams import say
 from tui_trainer.errors import Exit, FileError, UsageError
 from tui_trainer.headless.words import near_path, plural
+
+if TYPE_CHECKING:
+    from tui_trainer.engine.trained import Trained
 
 
 def add_parser(subparsers: Any) -> None:
@@ -40,12 +43,13 @@ def add_parser(subparsers: Any) -> None:
         "--output", metavar="FILE", help="write there, at once when all is done (default: stdout)"
     )
     parser.add_argument("--format", choices=FORMATS, help="default: as the output ends, on stdout csv")
+    parser.add_argument("--quiet", action="store_true", help="nothing on stderr but warnings and errors")
     parser.set_defaults(run=_predict)
 
 
 def take_hparams(argv: Sequence[str]) -> tuple[list[str], Flags]:
     """Part options and hparams."""
-    return trained.take_hparams("predict", argv, (), {"input", "prompt", "output", "format"})
+    return trained.take_hparams("predict", argv, {"quiet"}, {"input", "prompt", "output", "format"})
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -53,23 +57,24 @@ def _predict(args: argparse.Namespace) -> int:
         raise UsageError("what to predict from?", "one of --input and --prompt is needed", "--input FILE")
     output = trained.destination(args.output) if args.output is not None else None
     form = choose_format(args.format, output)
+    tell: Callable[[str], None] = (lambda text: None) if args.quiet else say
     with _input(args.input, args.prompt) as path:
         if output is not None and _same(path, output):
             raise UsageError("output is the input", f"both are {path}", "--output another file")
         chosen = trained.chosen(args)
-        say(f"predicting with {chosen} …")
+        tell(f"predicting with {chosen} …")
         called = {} if args.input not in (None, "-") else {str(path): "stdin" if args.input else "the prompt"}
-        with opened(output) as file, trained.doing("prediction", called):
-            count = _write(chosen, path, file, form)
+        with opened(output) as file, trained.doing("prediction", called, tell):
+            count = _write(chosen.load(tell), path, file, form)
     if output is not None:
-        say(f"{plural(count, 'prediction')} of {chosen} in {near_path(output)}")
+        tell(f"{plural(count, 'prediction')} of {chosen} in {near_path(output)}")
     return Exit.OK
 
 
-def _write(chosen: trained.Chosen, path: Path, file: IO[bytes], form: Format) -> int:
+def _write(model: Trained, path: Path, file: IO[bytes], form: Format) -> int:
     from tui_trainer.engine.predict import predicted, rows_for
 
-    model, count = chosen.load(), 0
+    count = 0
     arrays, rows = ArrayWriter(file), RowWriter(file, form)
     for known, outputs in predicted(model, path):
         count += len(known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +49,13 @@ class Chosen:
         task = RunReader(self.root).run().get("task") or "unknown task"
         return f"{near_path(RunLayout(self.root).model_file(self.tag))} ({task})"
 
-    def load(self) -> Trained:
+    def load(self, tell: Callable[[str], None] = say) -> Trained:
         """Build the model, and tell what somebody should know of it."""
         from tui_trainer.engine.trained import load_trained
 
         trained = load_trained(self.root, self.tag, self.device, self.hparams)
         for notice in trained.notices:
-            say(f"note: {notice}")
+            tell(f"note: {notice}")
         return trained
 
 
@@ -128,7 +128,9 @@ def destination(word: str) -> Path:
 
 
 @contextmanager
-def doing(what: str, called: Mapping[str, str] | None = None) -> Iterator[None]:
+def doing(
+    what: str, called: Mapping[str, str] | None = None, tell: Callable[[str], None] = say
+) -> Iterator[None]:
     """Run the user's code: what it raises becomes an error that a person can act on.
 
     What it warns of and prints goes to stderr, so that stdout holds nothing but results.
@@ -136,12 +138,13 @@ def doing(what: str, called: Mapping[str, str] | None = None) -> Iterator[None]:
     Args:
         what: such as "prediction".
         called: what a message calls a path instead, such as a file that nobody but this program knows.
+        tell: is told what they warn of.
 
     Raises:
         TrainerError: what was raised, explained.
     """
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.showwarning = lambda message, *rest, **options: say(f"note: {_named(str(message), called)}")
+        warnings.showwarning = lambda message, *rest, **options: tell(f"note: {_named(str(message), called)}")
         try:
             yield
         except TrainerError as error:
