@@ -379,7 +379,7 @@ def test_a_failed_start_leaves_no_run_but_a_log(tui_train: Run, folder: Path) ->
     )
     done = tui_train("--no-ui", "bad_task.py")
     assert done.code == 1
-    assert "error: training failed: RuntimeError in the first batch" in done.err
+    assert "error: training failed: RuntimeError in the first test batch" in done.err
     assert "hint:" in done.err
     assert list((folder / "runs").iterdir()) == []
     log = next((folder / "state").rglob("*.log"))

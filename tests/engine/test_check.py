@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from tests.helpers import Points, PointsHparams
+from tui_trainer import train
 from tui_trainer.engine import rng
 from tui_trainer.engine.check import check
 from tui_trainer.engine.device import check_precision, choose_device
@@ -40,7 +42,7 @@ def test_a_dry_run_fails_as_the_run_would() -> None:
     with pytest.raises(RuntimeError) as caught:
         check(Wrong(), PointsHparams())
     error = explain(caught.value)
-    assert "in the first batch" in error.message
+    assert "in the first test batch" in error.message
     assert "batch: (float32 [16, 8], int64 [16])" in error.message
     assert "takes 9 features and got 8" in error.hint
 
@@ -128,3 +130,29 @@ def test_an_exception_in_the_users_code_names_its_phase() -> None:
     error = explain(caught.value)
     assert isinstance(error, TrainerError)
     assert "while loading data" in error.message
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (3, 4, 5), (1, 4, 5)])
+def test_the_hook_of_an_epoch_is_tried_out(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    class Hooked(Points):
+        def on_epoch_end(self, context: Any) -> None:
+            context.log_text("said", "a word")
+            context.log_image("drawn", torch.rand(shape))
+            context.metrics["test/own"] = 0.5
+
+    report = check(Hooked(), Hooked.hparams_class(task="hooked"))
+    assert (report["metrics"]["test/own"], report["alerts"]) == (0.5, [])
+    # The same is drawn in a run.
+    result = train(Hooked(), {"epochs": 1}, runs_dir=tmp_path)
+    with Image.open(result.run_dir / "media" / "drawn_1.png") as image:
+        assert image.size == (5, 4)
+
+
+def test_a_hook_that_fails_is_told_before_an_epoch_is_spent() -> None:
+    class Broken(Points):
+        def on_epoch_end(self, context: Any) -> None:
+            context.log_image("batch", torch.rand(2, 3, 4, 5))
+
+    (alert,) = check(Broken(), Broken.hparams_class(task="broken"))["alerts"]
+    assert alert["title"] == "on_epoch_end failed"
+    assert "of a batch, take one" in alert["message"]

@@ -104,7 +104,7 @@ def test_the_innermost_layer_is_named_as_in_the_state_dict_with_what_it_got() ->
 
     error = failure_of(Task())
     first, *lines = error.message.splitlines()
-    assert "in the first batch, layer rest.out.1 Linear(in_features=7, out_features=3): mat1" in first
+    assert "in the first test batch, layer rest.out.1 Linear(in_features=7, out_features=3): mat1" in first
     assert lines == [
         "batch: (float32 [16, 8], int64 [16])",
         "layer got: float32 [16, 6]",
@@ -158,7 +158,7 @@ def test_objects_that_can_not_be_looked_at_cost_no_message() -> None:
             return surly.loss, batch
 
     error = failure_of(Task())
-    assert "ValueError in the first batch: no" in error.message
+    assert "ValueError in the first test batch: no" in error.message
     assert "test_trouble.py:" in error.message
 
 

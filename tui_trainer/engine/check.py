@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tui_trainer.config.hparams import Hparams
+from tui_trainer.engine.alerts import Alert
 from tui_trainer.engine.batch_looper import test_batch_looper, train_batch_looper
 from tui_trainer.engine.broadcast import broadcasts_told
-from tui_trainer.engine.failure import during
+from tui_trainer.engine.context import EpochContext, call_hook
+from tui_trainer.engine.failure import during, explain
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepare import Phase, prepare
 from tui_trainer.engine.prepared import Prepared
@@ -67,7 +69,25 @@ def check(
         ready = prepare(task, hparams, phase, alert=alert, load_weights=load_weights if weights else None)
         facts = ready.facts()
         metrics = _one_batch_each(ready, hparams, phase)
+        if task.overrides("on_epoch_end"):
+            with phase("on_epoch_end"):
+                metrics = _with_hook(task, ready, hparams, metrics, alert)
     return {"task": task.name, **facts, "metrics": metrics, "seconds": seconds, "alerts": alerts}
+
+
+def _with_hook(
+    task: Task, ready: Prepared, hparams: Hparams, metrics: dict[str, float], alert: Alert
+) -> dict[str, float]:
+    """The metrics, with what `on_epoch_end` adds; it is tried out as at the end of an epoch."""
+    context = EpochContext(
+        ready.evaluated_model, hparams, ready.device.torch, 1, 1, dict(metrics), writer=None
+    )
+    try:
+        call_hook(task, context)
+        return {str(name): float(value) for name, value in context.metrics.items()}
+    except Exception as error:
+        alert("on_epoch_end failed", explain(error).message.split("\n", 1)[0])
+        return metrics
 
 
 def _one_batch_each(ready: Prepared, hparams: Hparams, phase: Phase) -> dict[str, float]:

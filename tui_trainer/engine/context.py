@@ -118,6 +118,7 @@ class EpochContext:
         epoch: finished epochs.
         step: optimizer steps done.
         metrics: of this epoch. What is added here is recorded with it.
+        writer: the record; None in a dry run, which has none.
     """
 
     model: nn.Module
@@ -126,11 +127,15 @@ class EpochContext:
     epoch: int
     step: int
     metrics: dict[str, float]
-    writer: RunWriter
+    writer: RunWriter | None
 
     def log_text(self, name: str, text: str) -> None:
         """Put a text into the run's log."""
-        self.writer.event("log", name=name, text=str(text), epoch=self.epoch, step=self.step)
+        self._log(name, text=str(text))
+
+    def _log(self, name: str, **what: str) -> None:
+        if self.writer is not None:
+            self.writer.event("log", name=name, **what, epoch=self.epoch, step=self.step)
 
     def log_image(self, name: str, array: Any) -> None:
         """Put an image into the run's `media` folder and a line about it into the log.
@@ -157,14 +162,16 @@ class EpochContext:
             pixels = (
                 (np.clip(np.nan_to_num(pixels.astype(np.float64)), 0.0, 1.0) * 255).round().astype(np.uint8)
             )
-        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-        path = self.writer.layout.root / "media" / f"{safe}_{self.epoch}.png"
-        path.parent.mkdir(exist_ok=True)
         encoded = io.BytesIO()
         Image.fromarray(pixels).save(encoded, format="PNG")
+        if self.writer is None:
+            return
+        layout = self.writer.layout
+        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+        path = layout.media / f"{safe}_{self.epoch}.png"
+        path.parent.mkdir(exist_ok=True)
         files.write_bytes(path, encoded.getvalue(), durable=False)
-        relative = str(path.relative_to(self.writer.layout.root))
-        self.writer.event("log", name=name, image=relative, epoch=self.epoch, step=self.step)
+        self._log(name, image=str(path.relative_to(layout.root)))
 
 
 def call_hook(task: Task, context: EpochContext) -> None:

@@ -1,4 +1,4 @@
-# expect: exit 1 | RecursionError in the first batch | more frames … | hint: forward and forward_once call each other without an end
+# expect: exit 1 | RecursionError in the first test batch | more frames … | hint: forward and forward_once call each other without an end
 import torch
 from torch import nn
 

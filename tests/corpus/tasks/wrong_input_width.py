@@ -1,4 +1,4 @@
-# expect: exit 1 | in the first batch, layer 2 Linear(in_features=128, out_features=3): mat1 and mat2 | model() at wrong_input_width.py:12 | layer got: float32 [8, 64] | in_features=64
+# expect: exit 1 | in the first test batch, layer 2 Linear(in_features=128, out_features=3): mat1 and mat2 | model() at wrong_input_width.py:12 | layer got: float32 [8, 64] | in_features=64
 import torch
 from torch import nn
 
