@@ -92,6 +92,47 @@ def test_categories_unseen_in_training_are_unknown(tmp_path: Path) -> None:
     pytest.fail("no seed left a category out of training")
 
 
+def seen(task: Tabular, hparams: TabularHparams, path: Path) -> list[float]:
+    """Codes of the last column, as `read_inputs` gives them."""
+    return [inputs[-1].item() for _, inputs in task.read_inputs(hparams, path)]
+
+
+def test_a_category_is_the_same_in_every_format(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    body = "".join(f"{i},{'True' if i % 2 else 'False'},{2 + i % 3},{i * 1.5}\n" for i in range(60))
+    path.write_text(f"u,b,c,y\n{body}")
+    task, hparams, _ = load(path, target="y", categorical="c", ignore="b")
+    pandas, records, arrays = tmp_path / "p.csv", tmp_path / "r.jsonl", tmp_path / "a.npz"
+    pandas.write_text("u,c\n1,2.0\n2,\n3,4.0\n")
+    records.write_text('{"u": 1, "c": 2}\n{"u": 2, "c": null}\n{"u": 3, "c": "4"}\n')
+    np.savez(arrays, u=np.arange(3.0), c=np.array([2, np.nan, 4]))
+    for other in (pandas, records, arrays):
+        assert seen(task, TabularHparams(**hparams.model_dump() | {"ignore": ()}), other) == [2.0, 0.0, 4.0]
+    task, hparams, _ = load(path, target="y", ignore="c")
+    records.write_text('{"u": 1, "b": true}\n{"u": 2, "b": false}\n')
+    assert seen(task, TabularHparams(**hparams.model_dump() | {"ignore": ()}), records) == [3.0, 2.0]
+    records.write_text("".join(f'{{"u": {i}, "b": {str(i % 2 == 0).lower()}}}\n' for i in range(60)))
+    task, hparams, _ = load(path, target="b", ignore="c")
+    task.datasets(TabularHparams(dataset_path=str(records), target="b", ignore=()))
+    assert task.classes == ["false", "true"]
+
+
+def test_categories_that_an_earlier_version_kept_still_match(people: Path, tmp_path: Path) -> None:
+    facts = {
+        "target": "y", "classes": ["False", "True"], "scale": None, "numeric": [], "numeric_offset": [],
+        "numeric_std": [], "gaps": [], "categorical": {"c": ["2", "2.0", "False", "x"]},
+    }  # fmt: skip
+    task = Tabular()
+    task.use_data_facts(facts)
+    assert task.data_facts() == facts
+    path = tmp_path / "t.csv"
+    path.write_text("c,y\n2,true\n2.0,False\n2.00,false\nfalse,True\nx,True\nz,True\n")
+    hparams = TabularHparams(dataset_path=str(path), target="y", test_size=0)
+    assert seen(task, hparams, path) == [2.0, 3.0, 2.0, 4.0, 5.0, 1.0]
+    task.datasets(hparams)
+    assert task.classes == ["False", "True"]
+
+
 def test_regression_metrics_are_in_the_targets_unit(people: Path) -> None:
     task, hparams, (_, (x, y)) = load(people, target="income", ignore=["label"])
     torch.manual_seed(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trainer.datasets.columns import Column
+from tui_trainer.datasets.columns import Column, canonical
 from tui_trainer.datasets.scratch import Scratch
 from tui_trainer.datasets.tables import Table
 from tui_trainer.errors import FileError, UsageError, did_you_mean
@@ -180,7 +180,7 @@ class TableEncoder:
         mean: float64 [numeric], of the values that are there in the training rows.
         std: float64 [numeric], likewise, by `mean_and_std`.
         gaps: numeric columns (positions) that have missing values in the training rows.
-        categories: texts of each categorical column in the training rows, sorted.
+        categories: the `_canonical` texts of each categorical column in the training rows.
     """
 
     features: Features
@@ -209,7 +209,7 @@ class TableEncoder:
             assert column.codes is not None
             codes = column.codes[rows]
             seen = np.flatnonzero(np.bincount(codes[codes >= 0]))
-            categories.append(tuple(sorted(column.texts[code] for code in seen)))
+            categories.append(_canonical(column.texts[code] for code in seen))
         return cls(features, mean, std, tuple(gaps), tuple(categories))
 
     def encode(self, table: Table, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
@@ -231,8 +231,9 @@ class TableEncoder:
 
     def _codes(self, column: Column, index: int) -> NDArray[np.float32]:
         """What stands for each text of a column; one entry more than texts: −1, a missing value, picks it."""
-        code_of = {text: code for code, text in enumerate(self.categories[index], start=FIRST_CATEGORY)}
-        return np.array([*(code_of.get(text, UNKNOWN) for text in column.texts), MISSING], np.float32)
+        places = _places(self.categories[index], column.texts)
+        codes = (UNKNOWN if place is None else FIRST_CATEGORY + place for place in places)
+        return np.array([*codes, MISSING], np.float32)
 
     def _encoded(
         self, table: Table, rows: NDArray[np.int64], codes: Sequence[NDArray[np.float32]]
@@ -317,6 +318,24 @@ class TableEncoder:
         }
 
 
+def _canonical(texts: Iterable[str]) -> tuple[str, ...]:
+    """The different canonical texts, sorted as they were written, as runs of earlier versions have them."""
+    return tuple(dict.fromkeys(canonical(text) for text in sorted(texts)))
+
+
+def _places(known: Sequence[str], texts: Iterable[str]) -> list[int | None]:
+    """Where each text is among the known ones; None where it is not.
+
+    What runs of earlier versions kept is not canonical, and may tell 2 from 2.0.
+    """
+    exact: dict[str, int] = {}
+    alike: dict[str, int] = {}
+    for place, text in enumerate(known):
+        exact.setdefault(text, place)
+        alike.setdefault(canonical(text), place)
+    return [exact.get(text, alike.get(canonical(text))) for text in texts]
+
+
 def _near(mean: float, apart: float) -> float:
     """A number that lies so far from the mean, without the digits that float32 makes up."""
     digits = -math.log10(max(abs(apart), 1e-9) * 2.0**-23)
@@ -368,8 +387,9 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
             )
         assert column.codes is not None
         # By code, since a text for each row would take far more memory.
-        order = sorted(range(len(column.texts)), key=column.texts.__getitem__)
-        return _classes(table, name, np.argsort(order)[column.codes], [column.texts[code] for code in order])
+        classes = _canonical(column.texts)
+        places = np.array(_places(classes, column.texts), np.int64)
+        return _classes(table, name, places[column.codes], classes)
     _refuse_infinite(table, column)
     if kind == "classification" or (kind == "auto" and _looks_like_classes(column.numbers)):
         return _classes(table, name, column.numbers)
@@ -388,14 +408,14 @@ def as_classes(target: Target, classes: tuple[str, ...], source: str) -> Target:
     Raises:
         FileError: a class that is not among them.
     """
-    strange = [name for name in target.classes if name not in classes]
+    places = _places(classes, target.classes)
+    strange = [name for name, place in zip(target.classes, places, strict=True) if place is None]
     if strange:
         message = (
             f"{source}: the target is {_listed(strange[:5])} in some rows, which the model does not know"
         )
         raise FileError("unknown class", message, f"it knows {_listed(classes[:20])}")
-    numbers = np.array([classes.index(name) for name in target.classes], np.int64)
-    return Target(classes, numbers[target.values])
+    return Target(classes, np.array(places, np.int64)[target.values])
 
 
 def _looks_like_classes(numbers: NDArray[np.float64]) -> bool:
