@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,13 @@ def seen(task: Tabular, hparams: TabularHparams, path: Path) -> list[float]:
     return [inputs[-1].item() for _, inputs in task.read_inputs(hparams, path)]
 
 
+def kept(task: Tabular) -> Tabular:
+    """A task that knows what a run keeps of the data."""
+    again = Tabular()
+    again.use_data_facts(task.data_facts())
+    return again
+
+
 def test_a_category_is_the_same_in_every_format(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     body = "".join(f"{i},{'True' if i % 2 else 'False'},{2 + i % 3},{i * 1.5}\n" for i in range(60))
@@ -112,7 +120,7 @@ def test_a_category_is_the_same_in_every_format(tmp_path: Path) -> None:
     records.write_text('{"u": 1, "b": true}\n{"u": 2, "b": false}\n')
     assert seen(task, TabularHparams(**hparams.model_dump() | {"ignore": ()}), records) == [3.0, 2.0]
     records.write_text("".join(f'{{"u": {i}, "b": {str(i % 2 == 0).lower()}}}\n' for i in range(60)))
-    task, hparams, _ = load(path, target="b", ignore="c")
+    task = kept(load(path, target="b", ignore="c,y")[0])
     task.datasets(TabularHparams(dataset_path=str(records), target="b", ignore=()))
     assert task.classes == ["false", "true"]
 
@@ -131,6 +139,29 @@ def test_categories_that_an_earlier_version_kept_still_match(people: Path, tmp_p
     assert seen(task, hparams, path) == [2.0, 3.0, 2.0, 4.0, 5.0, 1.0]
     task.datasets(hparams)
     assert task.classes == ["False", "True"]
+
+
+def test_unknown_categories_are_told_once_for_each_column(tmp_path: Path) -> None:
+    path, other = tmp_path / "t.csv", tmp_path / "new.csv"
+    path.write_text(
+        "x,city,y\n" + "".join(f"{i},{'Oslo' if i % 2 else 'Rome'},{i * 1.5}\n" for i in range(60))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task = kept(load(path, target="y")[0])
+    hparams = TabularHparams(dataset_path=str(path), target="y")
+    other.write_text("x,city,y\n1,Oslo,1.5\n" + "".join(f"{i},PARIS{i},{i}.5\n" for i in range(40_000)))
+    said = r'^city: 40,000 of 40,001 rows have a value never seen in training, such as "PARIS0"$'
+    for read in (
+        lambda: list(task.read_inputs(hparams, other)),
+        lambda: task.datasets(TabularHparams(dataset_path=str(other), target="y", test_size=0)),
+    ):
+        with pytest.warns(UserWarning, match=said) as told:
+            read()
+        assert len(told) == 1
+    path.write_text("c,x,y\n" + "".join(f"c{i},{i},{i * 1.5}\n" for i in range(20)))
+    with pytest.warns(UserWarning, match="c: 4 of 4 rows beyond the training split have a value never seen"):
+        load(path, target="y", test_size=0.2)
 
 
 def test_regression_metrics_are_in_the_targets_unit(people: Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tui_trainer.datasets.columns import Column, canonical
 from tui_trainer.datasets.scratch import Scratch
 from tui_trainer.datasets.tables import Table
+from tui_trainer.datasets.unseen import Unseen
 from tui_trainer.errors import FileError, UsageError, did_you_mean
 
 Kind = Literal["auto", "classification", "regression"]
@@ -250,6 +251,31 @@ class TableEncoder:
             assert found is not None
             encoded[:, n + i] = codes[i][found[rows]]
         return encoded
+
+    def count_unseen(
+        self,
+        unseen: Unseen,
+        table: Table,
+        encoded: NDArray[np.float32],
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Count the categories among encoded rows that training has not seen.
+
+        Args:
+            unseen: where to count them.
+            table: the rows are from it.
+            encoded: by `encode`.
+            rows: which they are; None: all, in their order.
+        """
+        n = len(self.features.numeric)
+        unseen.looked_at(len(encoded))
+        for start in range(0, len(encoded) if self.categories else 0, _PIECE):
+            unknown = encoded[start : start + _PIECE, n:] == UNKNOWN
+            for i in np.flatnonzero(unknown.any(0)).tolist():
+                place = start + int(unknown[:, i].argmax())
+                name = self.features.categorical[i]
+                text = table.columns[name].text(place if rows is None else int(rows[place]))
+                unseen.add(name, int(unknown[:, i].sum()), text or "")
 
     def decode(self, row: NDArray[np.float32]) -> dict[str, float | str | None]:
         """What `encode` made a row of, by column; None where a value is missing."""

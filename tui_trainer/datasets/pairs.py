@@ -19,6 +19,7 @@ from tui_trainer.datasets.delimited import Delimited
 from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.json_items import JsonItems, kind_of, quoted
 from tui_trainer.datasets.text import read_text
+from tui_trainer.datasets.unseen import Unseen
 from tui_trainer.errors import FileError, UsageError, did_you_mean
 
 Keys = tuple[str, str]
@@ -190,6 +191,12 @@ class Characters:
             row[: len(text)] = [self._tokens.get(symbol, self._unknown) for symbol in text]
             row[len(text)] = self._end
         return rows
+
+    def count_unknown(self, unseen: Unseen, name: str, text: str) -> None:
+        """Count the characters of a text that have no token of their own."""
+        unseen.looked_at(len(text))
+        if unknown := [symbol for symbol in text if symbol not in self._tokens]:
+            unseen.add(name, len(unknown), unknown[0])
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of a row up to its end; special tokens show as U+FFFD."""
