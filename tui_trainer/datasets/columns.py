@@ -25,6 +25,13 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\.0*")
 _LARGE = re.compile(r"-?[0-9](\.[0-9]+)?e\+[0-9]{2}")
 _TRUTH = frozenset({"true", "false"})
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_DAY = r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})"
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    rf"({_DAY}|{_MONTH} [0-9]{{1,2}},? [0-9]{{4}}|[0-9]{{1,2}}[ -]{_MONTH}[ -][0-9]{{4}})"
+    r"([T ][0-9]{1,2}:[0-9]{2}.*)?",
+    re.I,
+)
 _MISSING_AS_WRITTEN = frozenset(form(text) for text in MISSING for form in (str, str.upper, str.title)) | {
     "NaN"
 }
@@ -102,6 +109,10 @@ class Column:
         if self.numbers is not None or self._share(_DECIMAL_COMMA) < 1 - _MOSTLY:
             return False
         return self._share(_DECIMAL_COMMA, NUMBER) > _MOSTLY
+
+    def dates(self) -> bool:
+        """Whether these are likely dates, with or without a time of day."""
+        return self.numbers is None and self._share(_DATE) > _MOSTLY
 
     def mostly_numbers(self) -> bool:
         """Whether so many values are numbers that the others are likely mistakes."""

@@ -15,7 +15,7 @@ from tui_trainer.datasets.columns import Column, canonical
 from tui_trainer.datasets.scratch import Scratch
 from tui_trainer.datasets.tables import Table
 from tui_trainer.datasets.unseen import Unseen
-from tui_trainer.errors import FileError, UsageError, did_you_mean
+from tui_trainer.errors import ColumnsError, FileError, UsageError, did_you_mean
 
 Kind = Literal["auto", "classification", "regression"]
 
@@ -75,13 +75,16 @@ def choose_features(
     unusable = {name: table.columns[name].unusable for name in names if table.columns[name].unusable}
     if unusable:
         held = ", ".join(f'"{name}" holds {what}' for name, what in unusable.items())
-        raise FileError("column without a use", f"{table.source}: {held}", _ignore(ignore, list(unusable)))
+        raise ColumnsError(
+            "column without a use", f"{table.source}: {held}", _ignore(ignore, list(unusable)), unusable
+        )
     empty = [name for name in names if table.columns[name].missing.all()]
     if empty:
-        raise FileError(
+        raise ColumnsError(
             "column without values",
             f"{table.source}: no row has a value of {_listed(empty)}",
             _ignore(ignore, empty),
+            empty,
         )
     texts = [name for name in names if table.columns[name].numbers is None]
     for name in texts:
@@ -90,10 +93,16 @@ def choose_features(
     wide = [name for name in texts if name not in categorical and _many(table.columns[name], table.rows)]
     if wide:
         counts = ", ".join(f'"{name}" ({len(table.columns[name].texts):,})' for name in wide)
-        raise FileError(
+        dates = [name for name in wide if table.columns[name].dates()]
+        looks = "; the texts of {} look like dates"
+        numbers = "; or make numbers of the dates, such as days or months; or"
+        raise ColumnsError(
             "too many categories",
-            f"{table.source}: of {table.rows:,} rows, these columns have that many different texts: {counts}",
-            f"{_ignore(ignore, wide)}; or name them in categorical to use them all the same",
+            f"{table.source}: of {table.rows:,} rows, these columns have that many different texts: {counts}"
+            + (looks.format(_listed(dates)) if dates else ""),
+            f"{_ignore(ignore, wide)}{numbers if dates else '; or'} name them in categorical to use them all "
+            "the same",
+            wide,
         )
     chosen = Features(tuple(n for n in names if n not in texts), tuple(texts))
     for name in chosen.numeric:
@@ -126,17 +135,19 @@ def _many(column: Column, rows: int) -> bool:
 
 def _refuse_mixed(table: Table, column: Column, forced: bool) -> None:
     if column.decimal_commas():
-        raise FileError(
+        raise ColumnsError(
             "decimal commas",
             f"{_place(table, column, column.first_comma())}, with a comma for the point",
             "export the table with decimal points",
+            [column.name],
         )
     if forced or column.mostly_numbers():
         share = f", while {column.number_share():.1%} of the column are" if not forced else ""
-        raise FileError(
+        raise ColumnsError(
             "not a number",
             f"{_place(table, column, column.first_text())}, no number{share}",
             f"correct it, leave it empty, or take the column as texts with --categorical {column.name}",
+            [column.name],
         )
 
 
@@ -148,10 +159,11 @@ def _refuse_infinite(table: Table, column: Column) -> None:
     assert column.numbers is not None
     beyond = np.flatnonzero(np.abs(column.numbers) > LARGEST)
     if len(beyond):
-        raise FileError(
+        raise ColumnsError(
             "not a finite number",
             _place(table, column, int(beyond[0])),
             f"numbers must lie within ±{LARGEST:g}; leave the cell empty where the value is unknown",
+            [column.name],
         )
 
 
