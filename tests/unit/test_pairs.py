@@ -130,3 +130,11 @@ def test_unknown_characters_are_told_once_for_all_texts() -> None:
         characters.count_unknown(unseen, "input", text)
     with pytest.warns(UserWarning, match='^input: 2 of 7 characters are unknown to the model, such as "é"$'):
         unseen.tell()
+
+
+def test_records_of_other_keys_are_told_with_the_flags_that_name_them(tmp_path: Path) -> None:
+    path = tmp_path / "qa.jsonl"
+    path.write_text('{"id": 1, "question": "Who?", "the answer": "I."}\n')
+    with pytest.raises(FileError) as caught:
+        read_pairs(path)
+    assert caught.value.hint == "name them: --input_column question --target_column 'the answer'"

@@ -7,6 +7,7 @@ Tables have such columns. Other keys and columns are passed over.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -142,7 +143,12 @@ def _pair(item: Any, where: str, keys: Keys) -> Pair:
     for key in keys:
         if key not in item:
             has = ", ".join(map(quoted, list(item)[:5])) or "none"
-            raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', FORM_HINT)
+            texts = [name for name, text in item.items() if isinstance(text, str)]
+            hint = FORM_HINT
+            if len(texts) > 1:
+                text, target = map(shlex.quote, texts[:2])
+                hint = f"name them: --input_column {text} --target_column {target}"
+            raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', hint)
         value = item[key]
         if not isinstance(value, str):
             message = f'{where}: "{key}" is {kind_of(value)}, not a text'
