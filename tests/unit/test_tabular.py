@@ -419,6 +419,27 @@ def test_identifiers_are_named_with_the_flag_that_leaves_them_out(tmp_path: Path
     load(path, target="y", ignore="name", categorical="code")
 
 
+def test_what_new_rows_lack_is_told_in_words_that_help_a_prediction(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("age,amount,comment,y\n" + "".join(f"{i},{i},c{i},{i * 1.5}\n" for i in range(30)))
+    task, hparams, _ = load(path, target="y", ignore="comment")
+    for text, told, hint in (
+        ("age,comment\n1,x\n", 'has no "amount"', "leave a cell empty"),
+        ("ages,amont\n1,2\n", 'has no "age", "amount"', "leave a cell empty"),
+        ("age,amonut,comment\n1,2,x\n", 'has no "amount"; did you mean amonut?', "leave a cell empty"),
+        ("age,amount\nold,2\n", ':2: column "age" has "old", no number', "the model learned numbers in"),
+    ):
+        path.write_text(text)
+        with pytest.raises(TrainerError) as caught:
+            list(task.read_inputs(hparams, path))
+        assert caught.value.message.endswith(told)
+        assert hint in caught.value.hint
+        assert "--categorical" not in caught.value.hint
+    path.write_text("age,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(30)))
+    with pytest.raises(TrainerError, match=r'ignore: .* has no column "a", "b"$'):
+        load(path, target="y", ignore="a,b")
+
+
 def test_class_of_one_sample_trains(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)) + "99,rare\n")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -61,8 +62,7 @@ def choose_features(
         ("numeric", numeric),
         ("categorical", categorical),
     ):
-        for name in names:
-            _known(table, option, name)
+        _known(table, option, names)
     if target in (*ignore, *numeric, *categorical):
         raise UsageError(
             "target is no feature", f'"{target}" is the target and in ignore, numeric or categorical too'
@@ -110,13 +110,14 @@ def choose_features(
     return chosen
 
 
-def _known(table: Table, option: str, name: str) -> None:
-    if name not in table.columns:
+def _known(table: Table, option: str, wanted: Sequence[str]) -> None:
+    if missing := [name for name in wanted if name not in table.columns]:
         names = list(table.columns)
+        near = did_you_mean(missing[0], names) if len(missing) == 1 else ""
         shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
         raise UsageError(
             "no such column",
-            f'{option}: {table.source} has no column "{name}"{did_you_mean(name, names)}',
+            f"{option}: {table.source} has no column {_listed(missing)}{near}",
             f"its columns: {shown}",
         )
 
@@ -133,7 +134,8 @@ def _many(column: Column, rows: int) -> bool:
     return len(column.texts) > MAX_CATEGORIES or len(column.texts) > max(FEW_VALUES, rows / 2)
 
 
-def _refuse_mixed(table: Table, column: Column, forced: bool) -> None:
+def _refuse_mixed(table: Table, column: Column, forced: bool, learned: bool = False) -> None:
+    """Refuse texts in a column of numbers; `forced`: any of them, `learned`: by a model that exists."""
     if column.decimal_commas():
         raise ColumnsError(
             "decimal commas",
@@ -146,7 +148,10 @@ def _refuse_mixed(table: Table, column: Column, forced: bool) -> None:
         raise ColumnsError(
             "not a number",
             f"{_place(table, column, column.first_text())}, no number{share}",
-            f"correct it, leave it empty, or take the column as texts with --categorical {column.name}",
+            "the model learned numbers in this column; correct it, or leave it empty"
+            if learned
+            else "correct it, leave it empty, or take the column as texts with "
+            f"--categorical {shlex.quote(column.name)}",
             [column.name],
         )
 
@@ -319,8 +324,12 @@ class TableEncoder:
             tuple(tuple(known) for known in categories.values()),
         )
 
-    def check(self, table: Table) -> None:
+    def check(self, table: Table, others: Collection[str] = ()) -> None:
         """Refuse a table that can't be encoded. Categories must have been read as texts.
+
+        Args:
+            table: the table.
+            others: its columns that training ignored, and its target: none of them is meant by a missing one.
 
         Raises:
             FileError: a column is missing, or holds texts where the training set had numbers.
@@ -328,7 +337,8 @@ class TableEncoder:
         names = [*self.features.numeric, *self.features.categorical]
         missing = [name for name in names if name not in table.columns]
         if missing:
-            near = did_you_mean(missing[0], list(table.columns)) if len(missing) == 1 else ""
+            free = [name for name in table.columns if name not in {*names, *others}]
+            near = did_you_mean(missing[0], free) if len(missing) == 1 else ""
             raise FileError(
                 "column missing",
                 f"{table.source} has no {_listed(missing)}{near}",
@@ -340,7 +350,7 @@ class TableEncoder:
                 raise FileError("column without a use", message, "give numbers or texts, as in training")
         for name in self.features.numeric:
             if table.columns[name].numbers is None:
-                _refuse_mixed(table, table.columns[name], forced=True)
+                _refuse_mixed(table, table.columns[name], forced=True, learned=True)
             _refuse_infinite(table, table.columns[name])
 
     def schema(self) -> dict[str, Any]:
@@ -403,7 +413,7 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
         UsageError: no such column.
         FileError: missing values, a text where a number is needed, one class only, or too many.
     """
-    _known(table, "target", name)
+    _known(table, "target", [name])
     column = table.columns[name]
     if column.unusable:
         message = f'{table.source}: the target "{name}" holds {column.unusable}'

@@ -176,7 +176,7 @@ class Tabular(Task):
         splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed, labels)
         encoder = self._encoder if self._fitted else None
         if encoder is not None:
-            encoder.check(table)
+            encoder.check(table, {*hparams.ignore, name})
         else:
             features = choose_features(table, name, hparams.ignore, hparams.numeric, hparams.categorical)
             encoder = TableEncoder.fit(table, features, splits.train)
@@ -344,7 +344,7 @@ class Tabular(Task):
         assert encoder is not None
         row, unseen = 0, Unseen(f"rows {_UNSEEN}")
         for piece in table_pieces(path, {*encoder.features.categorical, *hparams.ignore}):
-            encoder.check(piece)
+            encoder.check(piece, {*hparams.ignore, self._target_name})
             if row == 0:
                 known = {*encoder.features.numeric, *encoder.features.categorical, *hparams.ignore}
                 if extra := [name for name in piece.columns if name not in {*known, self._target_name}]:
