@@ -184,3 +184,17 @@ def test_columns_that_no_model_learns_from_are_problems_of_a_report(
     code, _, err = run(capsys, "ids.csv")
     assert code == 3
     assert "too many categories" in err
+
+
+def test_what_reading_warns_of_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("latin.txt").write_bytes(b"once upon a time " * 500 + b"caf\xe9 ")
+    code, _, err = run(capsys, "latin.txt", "--context", "16")
+    assert code == 0
+    assert "note: latin.txt: byte 0xe9 at offset" in err
+    assert "UserWarning" not in err
+
+
+def test_whole_targets_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i % 41}\n" for i in range(100)))
+    train = as_json(capsys, "t.csv")["splits"]["train"]["parts"]
+    assert (train[1]["summary"]["min"], train[1]["summary"]["max"]) == (0.0, 40.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_trainer.cli.data_form import is_data, likely_target, only_text_key, pair_keys, task_for
-from tui_trainer.cli.streams import say
+from tui_trainer.cli.streams import say, warnings_as_notes
 from tui_trainer.cli.train import explaining, plan, print_beforehand, sort_main
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit, UsageError
@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         from tui_trainer.engine.data_report import data_report
 
         # What the task prints would be taken for the report.
-        with redirect_stdout(sys.stderr):
+        with warnings_as_notes(), redirect_stdout(sys.stderr):
             report = data_report(
                 planned.task, planned.hparams, args.samples, on_phase=lambda name: say(f"{name} …")
             )

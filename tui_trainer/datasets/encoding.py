@@ -298,7 +298,7 @@ class TableEncoder:
         """What `encode` made a row of, by column; None where a value is missing."""
         n = len(self.features.numeric)
         values: dict[str, float | str | None] = {
-            name: None if math.isnan(apart) else _near(mean, apart)
+            name: None if math.isnan(apart) else near(mean, apart)
             for name, mean, apart in zip(
                 self.features.numeric, self.mean.tolist(), row[:n].tolist(), strict=True
             )
@@ -384,7 +384,7 @@ def _places(known: Sequence[str], texts: Iterable[str]) -> list[int | None]:
     return [exact.get(text, alike.get(canonical(text))) for text in texts]
 
 
-def _near(mean: float, apart: float) -> float:
+def near(mean: float, apart: float) -> float:
     """A number that lies so far from the mean, without the digits that float32 makes up."""
     digits = -math.log10(max(abs(apart), 1e-9) * 2.0**-23)
     return round(mean + apart, int(digits))

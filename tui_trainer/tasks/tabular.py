@@ -203,11 +203,13 @@ class Tabular(Task):
 
     def readable(self, sample: Any) -> Any:
         """({column: number, text or None}, {target: number or class}), as the table has them."""
+        from tui_trainer.datasets.encoding import near
+
         assert self._encoder is not None
         assert self._target is not None
         inputs, target = sample
         if self._scale is not None:
-            value: Any = float(target) + self._scale[0]
+            value: Any = near(self._scale[0], float(target))
         else:
             value = self._target.classes[int(target)]
         return self._encoder.decode(inputs.numpy()), {self._target_name: value}
