@@ -5,6 +5,7 @@ Every front end turns a `TrainerError` into its own form (a panel, a toast, a li
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 
@@ -62,6 +63,18 @@ class FileError(TrainerError):
 
     def __init__(self, title: str, message: str = "", hint: str = "") -> None:
         super().__init__(title, message, hint, Exit.FILE)
+
+
+class ColumnsError(FileError):
+    """Columns of a table that can't be learned from as they are.
+
+    Attributes:
+        columns: their names, for the hparam `ignore`.
+    """
+
+    def __init__(self, title: str, message: str, hint: str, columns: Iterable[str]) -> None:
+        super().__init__(title, message, hint)
+        self.columns = tuple(columns)
 
 
 def did_you_mean(word: str, known: list[str], most: int = 3) -> str:

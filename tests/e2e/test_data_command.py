@@ -162,3 +162,39 @@ def test_an_error_in_the_tasks_code_shows_its_line(capsys: pytest.CaptureFixture
     assert (code, out) == (1, "")
     assert "RuntimeError while loading data: unlucky" in err
     assert "mine.py:15" in err
+
+
+def test_columns_that_no_model_learns_from_are_problems_of_a_report(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = "".join(
+        f"u{i},2024-{1 + i % 12:02}-{1 + i % 28:02},said {i} things,{'oops' if i == 5 else i},{i},{i % 2}\n"
+        for i in range(60)
+    )
+    Path("t.csv").write_text(f"id,signed,comment,age,x,churn\n{rows}")
+    report = as_json(capsys, "t.csv", "--target", "churn")
+    wide, mixed = report["problems"][1], report["problems"][0]
+    assert mixed["message"].startswith('t.csv:7: column "age" has "oops", no number')
+    assert '"id" (60)' in wide["message"]
+    assert wide["message"].endswith('the texts of "signed" look like dates')
+    assert '--ignore "age,id,signed,comment"' in wide["hint"]
+    assert "make numbers of the dates" in wide["hint"]
+    assert [part["name"] for part in report["splits"]["train"]["parts"]] == ["x", "churn"]
+    Path("ids.csv").write_text("id,y\n" + "".join(f"u{i},{i % 2}\n" for i in range(60)))
+    code, _, err = run(capsys, "ids.csv")
+    assert code == 3
+    assert "too many categories" in err
+
+
+def test_what_reading_warns_of_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("latin.txt").write_bytes(b"once upon a time " * 500 + b"caf\xe9 ")
+    code, _, err = run(capsys, "latin.txt", "--context", "16")
+    assert code == 0
+    assert "note: latin.txt: byte 0xe9 at offset" in err
+    assert "UserWarning" not in err
+
+
+def test_whole_targets_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i % 41}\n" for i in range(100)))
+    train = as_json(capsys, "t.csv")["splits"]["train"]["parts"]
+    assert (train[1]["summary"]["min"], train[1]["summary"]["max"]) == (0.0, 40.0)

@@ -18,6 +18,7 @@ from tui_trainer import load_run, train
 from tui_trainer.cli.resume import fork_point
 from tui_trainer.engine.facts import facts_of
 from tui_trainer.engine.launch import launch
+from tui_trainer.engine.run_task import hparams_for
 from tui_trainer.errors import TrainerError
 from tui_trainer.runs.layout import RunLayout
 from tui_trainer.tasks.base import Task
@@ -213,3 +214,24 @@ def test_a_run_alone_is_its_newest_checkpoint(tmp_path: Path) -> None:
     hparams = {"epochs": 2, "lr": 1e-30, "latent_dim": 8, "n_layers": 1, "device": "cpu"}
     run = load_run(train("digits", hparams, runs_dir=tmp_path).run_dir)
     assert [run.trained("best").entry["tag"], run.trained().entry["tag"]] == ["1", "2"]
+
+
+def test_data_that_are_not_here_are_looked_for_where_the_run_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, run_dir = tmp_path / "home", tmp_path / "run"
+    home.mkdir()
+    run_dir.mkdir()
+    (run_dir / "run.json").write_text(json.dumps({"cwd": str(home)}))
+    (run_dir / "hparams.json").write_text(json.dumps({"task": "tabular", "dataset_path": "t.csv"}))
+    monkeypatch.chdir(tmp_path)
+
+    def path() -> str | None:
+        return hparams_for(RunLayout(run_dir), "1", {}).dataset_path
+
+    assert path() == "t.csv", "it is nowhere"
+    (home / "t.csv").touch()
+    assert path() == str(home / "t.csv")
+    assert hparams_for(RunLayout(run_dir), "1", {"dataset_path": "u.csv"}).dataset_path == "u.csv"
+    (tmp_path / "t.csv").touch()
+    assert path() == "t.csv", "what is here is meant first"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tui_trainer.datasets.pairs import Characters, read_pairs
+from tui_trainer.datasets.unseen import unknown_characters
 from tui_trainer.errors import Exit, FileError
 
 GOOD = '{"input": "a", "target": "b"}'
@@ -120,3 +121,20 @@ def test_rows_take_the_smallest_type(symbols: int, kind: type) -> None:
     rows = characters.encode([text])
     assert rows.dtype == kind
     assert characters.decode(rows[0]) == text
+
+
+def test_unknown_characters_are_told_once_for_all_texts() -> None:
+    characters = Characters(["abc"], specials=4, end=2, unknown=3)
+    unseen = unknown_characters()
+    for text in ("abé", "éc", "ab"):
+        characters.count_unknown(unseen, "input", text)
+    with pytest.warns(UserWarning, match='^input: 2 of 7 characters are unknown to the model, such as "é"$'):
+        unseen.tell()
+
+
+def test_records_of_other_keys_are_told_with_the_flags_that_name_them(tmp_path: Path) -> None:
+    path = tmp_path / "qa.jsonl"
+    path.write_text('{"id": 1, "question": "Who?", "the answer": "I."}\n')
+    with pytest.raises(FileError) as caught:
+        read_pairs(path)
+    assert caught.value.hint == "name them: --input_column question --target_column 'the answer'"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tui_trainer.datasets import delimited
+from tui_trainer.datasets.columns import canonical
 from tui_trainer.datasets.tables import built_in_table, read_table
 from tui_trainer.errors import Exit, FileError
 
@@ -134,3 +135,37 @@ def test_built_in_tables(name: str, rows: int, columns: int, classes: int) -> No
     table = built_in_table(name)  # type: ignore[arg-type]
     assert (table.rows, len(table.columns)) == (rows, columns)
     assert len(table.columns["target"].texts) == classes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2", "2"),
+        ("2.0", "2"),
+        ("2.", "2"),
+        ("-0.0", "0"),
+        ("-3.00", "-3"),
+        ("9007199254740993", "9007199254740993"),
+        ("9007199254740994.0", "9007199254740994"),
+        ("1e+16", "10000000000000000"),
+        ("1.5e+16", "15000000000000000"),
+        ("False", "false"),
+        ("TRUE", "true"),
+        ("2.50", "2.50"),
+        ("007", "007"),
+        ("007.0", "007.0"),
+        ("1e5", "1e5"),
+        ("Yes", "Yes"),
+    ],
+)
+def test_a_category_has_one_text_however_a_format_writes_it(text: str, expected: str) -> None:
+    assert canonical(text) == expected
+
+
+def test_whole_numbers_with_gaps_keep_their_digits_in_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"id": [2**53 + 1, None, 2**53 + 2], "y": [1, 2, 3]}), path)
+    assert read_table(path, texts=["id"]).columns["id"].texts == (str(2**53 + 1), str(2**53 + 2))
+    assert np.isnan(read_table(path).columns["id"].numbers).tolist() == [False, True, False]

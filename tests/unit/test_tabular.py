@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,77 @@ def test_categories_unseen_in_training_are_unknown(tmp_path: Path) -> None:
             assert 1.0 in x_test[:, 1]
             return
     pytest.fail("no seed left a category out of training")
+
+
+def seen(task: Tabular, hparams: TabularHparams, path: Path) -> list[float]:
+    """Codes of the last column, as `read_inputs` gives them."""
+    return [inputs[-1].item() for _, inputs in task.read_inputs(hparams, path)]
+
+
+def kept(task: Tabular) -> Tabular:
+    """A task that knows what a run keeps of the data."""
+    again = Tabular()
+    again.use_data_facts(task.data_facts())
+    return again
+
+
+def test_a_category_is_the_same_in_every_format(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    body = "".join(f"{i},{'True' if i % 2 else 'False'},{2 + i % 3},{i * 1.5}\n" for i in range(60))
+    path.write_text(f"u,b,c,y\n{body}")
+    task, hparams, _ = load(path, target="y", categorical="c", ignore="b")
+    pandas, records, arrays = tmp_path / "p.csv", tmp_path / "r.jsonl", tmp_path / "a.npz"
+    pandas.write_text("u,c\n1,2.0\n2,\n3,4.0\n")
+    records.write_text('{"u": 1, "c": 2}\n{"u": 2, "c": null}\n{"u": 3, "c": "4"}\n')
+    np.savez(arrays, u=np.arange(3.0), c=np.array([2, np.nan, 4]))
+    for other in (pandas, records, arrays):
+        assert seen(task, TabularHparams(**hparams.model_dump() | {"ignore": ()}), other) == [2.0, 0.0, 4.0]
+    task, hparams, _ = load(path, target="y", ignore="c")
+    records.write_text('{"u": 1, "b": true}\n{"u": 2, "b": false}\n')
+    assert seen(task, TabularHparams(**hparams.model_dump() | {"ignore": ()}), records) == [3.0, 2.0]
+    records.write_text("".join(f'{{"u": {i}, "b": {str(i % 2 == 0).lower()}}}\n' for i in range(60)))
+    task = kept(load(path, target="b", ignore="c,y")[0])
+    task.datasets(TabularHparams(dataset_path=str(records), target="b", ignore=()))
+    assert task.classes == ["false", "true"]
+
+
+def test_categories_that_an_earlier_version_kept_still_match(people: Path, tmp_path: Path) -> None:
+    facts = {
+        "target": "y", "classes": ["False", "True"], "scale": None, "numeric": [], "numeric_offset": [],
+        "numeric_std": [], "gaps": [], "categorical": {"c": ["2", "2.0", "False", "x"]},
+    }  # fmt: skip
+    task = Tabular()
+    task.use_data_facts(facts)
+    assert task.data_facts() == facts
+    path = tmp_path / "t.csv"
+    path.write_text("c,y\n2,true\n2.0,False\n2.00,false\nfalse,True\nx,True\nz,True\n")
+    hparams = TabularHparams(dataset_path=str(path), target="y", test_size=0)
+    assert seen(task, hparams, path) == [2.0, 3.0, 2.0, 4.0, 5.0, 1.0]
+    task.datasets(hparams)
+    assert task.classes == ["False", "True"]
+
+
+def test_unknown_categories_are_told_once_for_each_column(tmp_path: Path) -> None:
+    path, other = tmp_path / "t.csv", tmp_path / "new.csv"
+    path.write_text(
+        "x,city,y\n" + "".join(f"{i},{'Oslo' if i % 2 else 'Rome'},{i * 1.5}\n" for i in range(60))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task = kept(load(path, target="y")[0])
+    hparams = TabularHparams(dataset_path=str(path), target="y")
+    other.write_text("x,city,y\n1,Oslo,1.5\n" + "".join(f"{i},PARIS{i},{i}.5\n" for i in range(40_000)))
+    said = r'^city: 40,000 of 40,001 rows have a value never seen in training, such as "PARIS0"$'
+    for read in (
+        lambda: list(task.read_inputs(hparams, other)),
+        lambda: task.datasets(TabularHparams(dataset_path=str(other), target="y", test_size=0)),
+    ):
+        with pytest.warns(UserWarning, match=said) as told:
+            read()
+        assert len(told) == 1
+    path.write_text("c,x,y\n" + "".join(f"c{i},{i},{i * 1.5}\n" for i in range(20)))
+    with pytest.warns(UserWarning, match="c: 4 of 4 rows beyond the training split have a value never seen"):
+        load(path, target="y", test_size=0.2)
 
 
 def test_regression_metrics_are_in_the_targets_unit(people: Path) -> None:
@@ -345,6 +417,27 @@ def test_identifiers_are_named_with_the_flag_that_leaves_them_out(tmp_path: Path
     assert '--ignore "x,name,code"' in caught.value.hint
     load(path, target="y", ignore="name,code")
     load(path, target="y", ignore="name", categorical="code")
+
+
+def test_what_new_rows_lack_is_told_in_words_that_help_a_prediction(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("age,amount,comment,y\n" + "".join(f"{i},{i},c{i},{i * 1.5}\n" for i in range(30)))
+    task, hparams, _ = load(path, target="y", ignore="comment")
+    for text, told, hint in (
+        ("age,comment\n1,x\n", 'has no "amount"', "leave a cell empty"),
+        ("ages,amont\n1,2\n", 'has no "age", "amount"', "leave a cell empty"),
+        ("age,amonut,comment\n1,2,x\n", 'has no "amount"; did you mean amonut?', "leave a cell empty"),
+        ("age,amount\nold,2\n", ':2: column "age" has "old", no number', "the model learned numbers in"),
+    ):
+        path.write_text(text)
+        with pytest.raises(TrainerError) as caught:
+            list(task.read_inputs(hparams, path))
+        assert caught.value.message.endswith(told)
+        assert hint in caught.value.hint
+        assert "--categorical" not in caught.value.hint
+    path.write_text("age,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(30)))
+    with pytest.raises(TrainerError, match=r'ignore: .* has no column "a", "b"$'):
+        load(path, target="y", ignore="a,b")
 
 
 def test_class_of_one_sample_trains(tmp_path: Path) -> None:

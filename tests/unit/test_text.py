@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tui_trainer.datasets import text as text_module
-from tui_trainer.datasets.text import UNKNOWN, Vocabulary, read_corpus, stdlib_files
+from tui_trainer.datasets.text import UNKNOWN, Vocabulary, code_points, read_corpus, stdlib_files
 from tui_trainer.errors import Exit, FileError
 
 
@@ -133,3 +133,9 @@ def test_a_python_without_sources_says_so(tmp_path: Path, monkeypatch: pytest.Mo
         read_corpus(None)
     assert "no sources" in caught.value.message
     assert "--dataset-path" in caught.value.hint
+
+
+def test_characters_without_a_symbol_are_told() -> None:
+    counts = np.bincount(code_points("abcxx"))
+    with pytest.warns(UserWarning, match='^text: 2 of 5 characters are unknown to the model, such as "x"$'):
+        Vocabulary("abc").tell_unknown(counts)

@@ -9,8 +9,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_trainer.cli.data_form import is_data, likely_target, only_text_key, task_for
-from tui_trainer.cli.streams import say
+from tui_trainer.cli.data_form import is_data, likely_target, only_text_key, pair_keys, task_for
+from tui_trainer.cli.streams import say, warnings_as_notes
 from tui_trainer.cli.train import explaining, plan, print_beforehand, sort_main
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.errors import Exit, UsageError
@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         from tui_trainer.engine.data_report import data_report
 
         # What the task prints would be taken for the report.
-        with redirect_stdout(sys.stderr):
+        with warnings_as_notes(), redirect_stdout(sys.stderr):
             report = data_report(
                 planned.task, planned.hparams, args.samples, on_phase=lambda name: say(f"{name} …")
             )
@@ -140,6 +140,13 @@ def _with_task(words: Sequence[str]) -> list[str]:
     given = {name for name, _ in found.flags} | set(found.unknown)
     if task == "char_lm" and "text_column" not in given and (key := only_text_key(path)) is not None:
         more += [f"--text_column={key}"]
+    if task == "seq2seq" and not given & {"input_column", "target_column"}:
+        keys = pair_keys(path)
+        if keys is not None:
+            more += [f"--input_column={keys[0]}", f"--target_column={keys[1]}"]
+            said += (
+                f"; {one_line(keys[0])} → {one_line(keys[1])} (--input_column and --target_column say other)"
+            )
     if task == "tabular" and "target" not in given:
         target = likely_target(path)
         if target is not None:

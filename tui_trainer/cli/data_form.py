@@ -91,6 +91,26 @@ def only_text_key(path: Path) -> str | None:
     return next(iter(_first_record(path)), None) if format_of(path) == "json" else None
 
 
+def pair_keys(path: Path) -> tuple[str, str] | None:
+    """What input and target are called, of records that hold two other texts; None where they are `KEYS`.
+
+    Raises:
+        FileError: it can't be read.
+    """
+    from tui_trainer.datasets.formats import format_of
+
+    kind = format_of(path)
+    if kind == "json":
+        record = _first_record(path)
+        return _other_pair(list(record), _texts(record))
+    if kind in ("parquet", "arrow", "saved"):
+        from tui_trainer.datasets.arrow import ArrowData
+
+        data = ArrowData.open(path)
+        return _other_pair(data.schema.names, data.text_columns())
+    return None
+
+
 def _file_form(path: Path) -> Form | None:
     from tui_trainer.datasets.formats import format_of
     from tui_trainer.datasets.text import TEXT_SUFFIXES
@@ -131,7 +151,18 @@ def _records_form(names: Sequence[str], texts: Sequence[str]) -> Form:
 
     if set(KEYS) <= set(texts):
         return "pairs of texts"
+    if _other_pair(names, texts) is not None:
+        return "pairs of texts"
     return "text" if len(names) == 1 and texts else "a table"
+
+
+def _other_pair(names: Sequence[str], texts: Sequence[str]) -> tuple[str, str] | None:
+    """The names of two texts that are all there is, such as question and answer, and none a label."""
+    from tui_trainer.engine.data_report.parts import TARGETS
+
+    if len(names) != 2 or set(names) != set(texts) or any(name.lower() in TARGETS for name in names):
+        return None
+    return names[0], names[1]
 
 
 def _form(path: Path) -> Form | None:

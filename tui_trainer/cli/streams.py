@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from tui_trainer.headless.sink import point_at_nothing
 from tui_trainer.headless.words import clean
@@ -43,3 +45,11 @@ def say(text: str) -> None:
         # What waits in the stream's buffer is tried again at exit, and would change the exit code.
         with suppress(OSError):
             point_at_nothing(2)
+
+
+@contextmanager
+def warnings_as_notes(tell: Callable[[str], None] = say) -> Iterator[None]:
+    """Tell what is warned of as a sentence on stderr, without the line of code that it comes from."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest, **options: tell(f"note: {message}")
+        yield

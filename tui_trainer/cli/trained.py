@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tui_trainer.cli.hparam_flags import Flags, part
 from tui_trainer.cli.runs import add_runs_dir, runs_dir
-from tui_trainer.cli.streams import say
+from tui_trainer.cli.streams import say, warnings_as_notes
 from tui_trainer.cli.words import Words
 from tui_trainer.config.fields import FieldSpec
 from tui_trainer.config.hparams import Hparams
@@ -143,8 +142,11 @@ def doing(
     Raises:
         TrainerError: what was raised, explained.
     """
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.showwarning = lambda message, *rest, **options: tell(f"note: {_named(str(message), called)}")
+
+    def note(text: str) -> None:
+        tell(_named(text, called))
+
+    with warnings_as_notes(note), redirect_stdout(sys.stderr):
         try:
             yield
         except TrainerError as error:

@@ -97,7 +97,17 @@ def _values(column: pyarrow.Array, classes: tuple[str, ...] | None) -> NDArray[A
     if is_a.is_integer(kind) or is_a.is_floating(kind) or is_a.is_decimal(kind):
         if not is_a.is_integer(kind) or column.null_count:
             # Whole numbers stay so where they can: as categories or identifiers they need all their digits.
+            if is_a.is_integer(kind) and _beyond_float(column):
+                return ["" if number is None else str(number) for number in column.to_pylist()]
             column = column.cast(pyarrow.float64(), safe=False)
         numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return numbers
     return f"values of type {kind}"
+
+
+def _beyond_float(column: pyarrow.Array) -> bool:
+    """Whether some whole number has more digits than float64 keeps."""
+    import pyarrow.compute as compute
+
+    span = compute.min_max(column).as_py()
+    return span["min"] is not None and (span["min"] < -(2**53) or span["max"] > 2**53)

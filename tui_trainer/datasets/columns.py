@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,36 @@ MOST_TEXTS = 1_000_000
 """Different texts of a column that are kept; a column with more is an identifier or prose."""
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.I)
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\.0*")
+_LARGE = re.compile(r"-?[0-9](\.[0-9]+)?e\+[0-9]{2}")
+_TRUTH = frozenset({"true", "false"})
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_DAY = r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})"
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    rf"({_DAY}|{_MONTH} [0-9]{{1,2}},? [0-9]{{4}}|[0-9]{{1,2}}[ -]{_MONTH}[ -][0-9]{{4}})"
+    r"([T ][0-9]{1,2}:[0-9]{2}.*)?",
+    re.I,
+)
 _MISSING_AS_WRITTEN = frozenset(form(text) for text in MISSING for form in (str, str.upper, str.title)) | {
     "NaN"
 }
 _MOSTLY = 0.9
+
+
+def canonical(text: str) -> str:
+    """The one text of a category that formats write in several ways.
+
+    Whole numbers lose their point and keep all their digits (pandas writes 2 as 2.0 in a column with gaps,
+    and 10**16 as 1e+16); truth is `true` and `false`. All else, such as 007 or 2.50, stays as it is.
+    """
+    if _WHOLE.fullmatch(text):
+        whole = text.partition(".")[0]
+        return "0" if whole == "-0" else whole
+    if _LARGE.fullmatch(text):
+        number = Decimal(text)
+        return f"{number:f}" if number == number.to_integral_value() else text
+    return folded if (folded := text.lower()) in _TRUTH else text
 
 
 @dataclass(frozen=True)
@@ -83,6 +109,10 @@ class Column:
         if self.numbers is not None or self._share(_DECIMAL_COMMA) < 1 - _MOSTLY:
             return False
         return self._share(_DECIMAL_COMMA, NUMBER) > _MOSTLY
+
+    def dates(self) -> bool:
+        """Whether these are likely dates, with or without a time of day."""
+        return self.numbers is None and self._share(_DATE) > _MOSTLY
 
     def mostly_numbers(self) -> bool:
         """Whether so many values are numbers that the others are likely mistakes."""

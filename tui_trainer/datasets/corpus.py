@@ -74,6 +74,8 @@ def read_tokens(
     if blank:
         raise empty_text(path)
     vocabulary = known or Vocabulary.of_counts(counts)
+    if known is not None:
+        known.tell_unknown(counts)
     points, table = codes.array(0), vocabulary.table
     tokens = Scratch(1, len(points), np.uint8, len(points))
     for start in range(0, len(points), _PIECE):

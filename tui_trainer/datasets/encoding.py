@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -11,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trainer.datasets.columns import Column
+from tui_trainer.datasets.columns import Column, canonical
 from tui_trainer.datasets.scratch import Scratch
 from tui_trainer.datasets.tables import Table
-from tui_trainer.errors import FileError, UsageError, did_you_mean
+from tui_trainer.datasets.unseen import Unseen
+from tui_trainer.errors import ColumnsError, FileError, UsageError, did_you_mean
 
 Kind = Literal["auto", "classification", "regression"]
 
@@ -60,8 +62,7 @@ def choose_features(
         ("numeric", numeric),
         ("categorical", categorical),
     ):
-        for name in names:
-            _known(table, option, name)
+        _known(table, option, names)
     if target in (*ignore, *numeric, *categorical):
         raise UsageError(
             "target is no feature", f'"{target}" is the target and in ignore, numeric or categorical too'
@@ -74,13 +75,16 @@ def choose_features(
     unusable = {name: table.columns[name].unusable for name in names if table.columns[name].unusable}
     if unusable:
         held = ", ".join(f'"{name}" holds {what}' for name, what in unusable.items())
-        raise FileError("column without a use", f"{table.source}: {held}", _ignore(ignore, list(unusable)))
+        raise ColumnsError(
+            "column without a use", f"{table.source}: {held}", _ignore(ignore, list(unusable)), unusable
+        )
     empty = [name for name in names if table.columns[name].missing.all()]
     if empty:
-        raise FileError(
+        raise ColumnsError(
             "column without values",
             f"{table.source}: no row has a value of {_listed(empty)}",
             _ignore(ignore, empty),
+            empty,
         )
     texts = [name for name in names if table.columns[name].numbers is None]
     for name in texts:
@@ -89,10 +93,16 @@ def choose_features(
     wide = [name for name in texts if name not in categorical and _many(table.columns[name], table.rows)]
     if wide:
         counts = ", ".join(f'"{name}" ({len(table.columns[name].texts):,})' for name in wide)
-        raise FileError(
+        dates = [name for name in wide if table.columns[name].dates()]
+        looks = "; the texts of {} look like dates"
+        numbers = "; or make numbers of the dates, such as days or months; or"
+        raise ColumnsError(
             "too many categories",
-            f"{table.source}: of {table.rows:,} rows, these columns have that many different texts: {counts}",
-            f"{_ignore(ignore, wide)}; or name them in categorical to use them all the same",
+            f"{table.source}: of {table.rows:,} rows, these columns have that many different texts: {counts}"
+            + (looks.format(_listed(dates)) if dates else ""),
+            f"{_ignore(ignore, wide)}{numbers if dates else '; or'} name them in categorical to use them all "
+            "the same",
+            wide,
         )
     chosen = Features(tuple(n for n in names if n not in texts), tuple(texts))
     for name in chosen.numeric:
@@ -100,13 +110,14 @@ def choose_features(
     return chosen
 
 
-def _known(table: Table, option: str, name: str) -> None:
-    if name not in table.columns:
+def _known(table: Table, option: str, wanted: Sequence[str]) -> None:
+    if missing := [name for name in wanted if name not in table.columns]:
         names = list(table.columns)
+        near = did_you_mean(missing[0], names) if len(missing) == 1 else ""
         shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
         raise UsageError(
             "no such column",
-            f'{option}: {table.source} has no column "{name}"{did_you_mean(name, names)}',
+            f"{option}: {table.source} has no column {_listed(missing)}{near}",
             f"its columns: {shown}",
         )
 
@@ -123,19 +134,25 @@ def _many(column: Column, rows: int) -> bool:
     return len(column.texts) > MAX_CATEGORIES or len(column.texts) > max(FEW_VALUES, rows / 2)
 
 
-def _refuse_mixed(table: Table, column: Column, forced: bool) -> None:
+def _refuse_mixed(table: Table, column: Column, forced: bool, learned: bool = False) -> None:
+    """Refuse texts in a column of numbers; `forced`: any of them, `learned`: by a model that exists."""
     if column.decimal_commas():
-        raise FileError(
+        raise ColumnsError(
             "decimal commas",
             f"{_place(table, column, column.first_comma())}, with a comma for the point",
             "export the table with decimal points",
+            [column.name],
         )
     if forced or column.mostly_numbers():
         share = f", while {column.number_share():.1%} of the column are" if not forced else ""
-        raise FileError(
+        raise ColumnsError(
             "not a number",
             f"{_place(table, column, column.first_text())}, no number{share}",
-            f"correct it, leave it empty, or take the column as texts with --categorical {column.name}",
+            "the model learned numbers in this column; correct it, or leave it empty"
+            if learned
+            else "correct it, leave it empty, or take the column as texts with "
+            f"--categorical {shlex.quote(column.name)}",
+            [column.name],
         )
 
 
@@ -147,10 +164,11 @@ def _refuse_infinite(table: Table, column: Column) -> None:
     assert column.numbers is not None
     beyond = np.flatnonzero(np.abs(column.numbers) > LARGEST)
     if len(beyond):
-        raise FileError(
+        raise ColumnsError(
             "not a finite number",
             _place(table, column, int(beyond[0])),
             f"numbers must lie within ±{LARGEST:g}; leave the cell empty where the value is unknown",
+            [column.name],
         )
 
 
@@ -180,7 +198,7 @@ class TableEncoder:
         mean: float64 [numeric], of the values that are there in the training rows.
         std: float64 [numeric], likewise, by `mean_and_std`.
         gaps: numeric columns (positions) that have missing values in the training rows.
-        categories: texts of each categorical column in the training rows, sorted.
+        categories: the `_canonical` texts of each categorical column in the training rows.
     """
 
     features: Features
@@ -209,7 +227,7 @@ class TableEncoder:
             assert column.codes is not None
             codes = column.codes[rows]
             seen = np.flatnonzero(np.bincount(codes[codes >= 0]))
-            categories.append(tuple(sorted(column.texts[code] for code in seen)))
+            categories.append(_canonical(column.texts[code] for code in seen))
         return cls(features, mean, std, tuple(gaps), tuple(categories))
 
     def encode(self, table: Table, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
@@ -231,8 +249,9 @@ class TableEncoder:
 
     def _codes(self, column: Column, index: int) -> NDArray[np.float32]:
         """What stands for each text of a column; one entry more than texts: −1, a missing value, picks it."""
-        code_of = {text: code for code, text in enumerate(self.categories[index], start=FIRST_CATEGORY)}
-        return np.array([*(code_of.get(text, UNKNOWN) for text in column.texts), MISSING], np.float32)
+        places = _places(self.categories[index], column.texts)
+        codes = (UNKNOWN if place is None else FIRST_CATEGORY + place for place in places)
+        return np.array([*codes, MISSING], np.float32)
 
     def _encoded(
         self, table: Table, rows: NDArray[np.int64], codes: Sequence[NDArray[np.float32]]
@@ -250,11 +269,36 @@ class TableEncoder:
             encoded[:, n + i] = codes[i][found[rows]]
         return encoded
 
+    def count_unseen(
+        self,
+        unseen: Unseen,
+        table: Table,
+        encoded: NDArray[np.float32],
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Count the categories among encoded rows that training has not seen.
+
+        Args:
+            unseen: where to count them.
+            table: the rows are from it.
+            encoded: by `encode`.
+            rows: which they are; None: all, in their order.
+        """
+        n = len(self.features.numeric)
+        unseen.looked_at(len(encoded))
+        for start in range(0, len(encoded) if self.categories else 0, _PIECE):
+            unknown = encoded[start : start + _PIECE, n:] == UNKNOWN
+            for i in np.flatnonzero(unknown.any(0)).tolist():
+                place = start + int(unknown[:, i].argmax())
+                name = self.features.categorical[i]
+                text = table.columns[name].text(place if rows is None else int(rows[place]))
+                unseen.add(name, int(unknown[:, i].sum()), text or "")
+
     def decode(self, row: NDArray[np.float32]) -> dict[str, float | str | None]:
         """What `encode` made a row of, by column; None where a value is missing."""
         n = len(self.features.numeric)
         values: dict[str, float | str | None] = {
-            name: None if math.isnan(apart) else _near(mean, apart)
+            name: None if math.isnan(apart) else near(mean, apart)
             for name, mean, apart in zip(
                 self.features.numeric, self.mean.tolist(), row[:n].tolist(), strict=True
             )
@@ -280,8 +324,12 @@ class TableEncoder:
             tuple(tuple(known) for known in categories.values()),
         )
 
-    def check(self, table: Table) -> None:
+    def check(self, table: Table, others: Collection[str] = ()) -> None:
         """Refuse a table that can't be encoded. Categories must have been read as texts.
+
+        Args:
+            table: the table.
+            others: its columns that training ignored, and its target: none of them is meant by a missing one.
 
         Raises:
             FileError: a column is missing, or holds texts where the training set had numbers.
@@ -289,7 +337,8 @@ class TableEncoder:
         names = [*self.features.numeric, *self.features.categorical]
         missing = [name for name in names if name not in table.columns]
         if missing:
-            near = did_you_mean(missing[0], list(table.columns)) if len(missing) == 1 else ""
+            free = [name for name in table.columns if name not in {*names, *others}]
+            near = did_you_mean(missing[0], free) if len(missing) == 1 else ""
             raise FileError(
                 "column missing",
                 f"{table.source} has no {_listed(missing)}{near}",
@@ -301,7 +350,7 @@ class TableEncoder:
                 raise FileError("column without a use", message, "give numbers or texts, as in training")
         for name in self.features.numeric:
             if table.columns[name].numbers is None:
-                _refuse_mixed(table, table.columns[name], forced=True)
+                _refuse_mixed(table, table.columns[name], forced=True, learned=True)
             _refuse_infinite(table, table.columns[name])
 
     def schema(self) -> dict[str, Any]:
@@ -317,7 +366,25 @@ class TableEncoder:
         }
 
 
-def _near(mean: float, apart: float) -> float:
+def _canonical(texts: Iterable[str]) -> tuple[str, ...]:
+    """The different canonical texts, sorted as they were written, as runs of earlier versions have them."""
+    return tuple(dict.fromkeys(canonical(text) for text in sorted(texts)))
+
+
+def _places(known: Sequence[str], texts: Iterable[str]) -> list[int | None]:
+    """Where each text is among the known ones; None where it is not.
+
+    What runs of earlier versions kept is not canonical, and may tell 2 from 2.0.
+    """
+    exact: dict[str, int] = {}
+    alike: dict[str, int] = {}
+    for place, text in enumerate(known):
+        exact.setdefault(text, place)
+        alike.setdefault(canonical(text), place)
+    return [exact.get(text, alike.get(canonical(text))) for text in texts]
+
+
+def near(mean: float, apart: float) -> float:
     """A number that lies so far from the mean, without the digits that float32 makes up."""
     digits = -math.log10(max(abs(apart), 1e-9) * 2.0**-23)
     return round(mean + apart, int(digits))
@@ -346,7 +413,7 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
         UsageError: no such column.
         FileError: missing values, a text where a number is needed, one class only, or too many.
     """
-    _known(table, "target", name)
+    _known(table, "target", [name])
     column = table.columns[name]
     if column.unusable:
         message = f'{table.source}: the target "{name}" holds {column.unusable}'
@@ -368,8 +435,9 @@ def read_target(table: Table, name: str, kind: Kind) -> Target:
             )
         assert column.codes is not None
         # By code, since a text for each row would take far more memory.
-        order = sorted(range(len(column.texts)), key=column.texts.__getitem__)
-        return _classes(table, name, np.argsort(order)[column.codes], [column.texts[code] for code in order])
+        classes = _canonical(column.texts)
+        places = np.array(_places(classes, column.texts), np.int64)
+        return _classes(table, name, places[column.codes], classes)
     _refuse_infinite(table, column)
     if kind == "classification" or (kind == "auto" and _looks_like_classes(column.numbers)):
         return _classes(table, name, column.numbers)
@@ -388,14 +456,14 @@ def as_classes(target: Target, classes: tuple[str, ...], source: str) -> Target:
     Raises:
         FileError: a class that is not among them.
     """
-    strange = [name for name in target.classes if name not in classes]
+    places = _places(classes, target.classes)
+    strange = [name for name, place in zip(target.classes, places, strict=True) if place is None]
     if strange:
         message = (
             f"{source}: the target is {_listed(strange[:5])} in some rows, which the model does not know"
         )
         raise FileError("unknown class", message, f"it knows {_listed(classes[:20])}")
-    numbers = np.array([classes.index(name) for name in target.classes], np.int64)
-    return Target(classes, numbers[target.values])
+    return Target(classes, np.array(places, np.int64)[target.values])
 
 
 def _looks_like_classes(numbers: NDArray[np.float64]) -> bool:

@@ -7,6 +7,7 @@ Tables have such columns. Other keys and columns are passed over.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from tui_trainer.datasets.delimited import Delimited
 from tui_trainer.datasets.formats import format_of
 from tui_trainer.datasets.json_items import JsonItems, kind_of, quoted
 from tui_trainer.datasets.text import read_text
+from tui_trainer.datasets.unseen import Unseen
 from tui_trainer.errors import FileError, UsageError, did_you_mean
 
 Keys = tuple[str, str]
@@ -141,7 +143,12 @@ def _pair(item: Any, where: str, keys: Keys) -> Pair:
     for key in keys:
         if key not in item:
             has = ", ".join(map(quoted, list(item)[:5])) or "none"
-            raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', FORM_HINT)
+            texts = [name for name, text in item.items() if isinstance(text, str)]
+            hint = FORM_HINT
+            if len(texts) > 1:
+                text, target = map(shlex.quote, texts[:2])
+                hint = f"name them: --input_column {text} --target_column {target}"
+            raise FileError("item is no pair", f'{where} has no "{key}" (its keys: {has})', hint)
         value = item[key]
         if not isinstance(value, str):
             message = f'{where}: "{key}" is {kind_of(value)}, not a text'
@@ -190,6 +197,12 @@ class Characters:
             row[: len(text)] = [self._tokens.get(symbol, self._unknown) for symbol in text]
             row[len(text)] = self._end
         return rows
+
+    def count_unknown(self, unseen: Unseen, name: str, text: str) -> None:
+        """Count the characters of a text that have no token of their own."""
+        unseen.looked_at(len(text))
+        if unknown := [symbol for symbol in text if symbol not in self._tokens]:
+            unseen.add(name, len(unknown), unknown[0])
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of a row up to its end; special tokens show as U+FFFD."""

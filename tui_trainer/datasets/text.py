@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from tui_trainer.datasets.unseen import unknown_characters
 from tui_trainer.errors import FileError
 
 TEXT_SUFFIXES = frozenset(
@@ -88,6 +89,15 @@ class Vocabulary:
         """Tokens of a text: uint8, one for each character."""
         tokens: np.ndarray = self.table[code_points(text)]
         return tokens
+
+    def tell_unknown(self, counts: np.ndarray) -> None:
+        """Warn of characters without a symbol, by how often each code point occurs."""
+        unseen = unknown_characters()
+        unseen.looked_at(int(counts.sum()))
+        unknown = np.where(self.table[: len(counts)] == UNKNOWN, counts, 0)
+        if unknown.any():
+            unseen.add("text", int(unknown.sum()), chr(int(unknown.argmax())))
+        unseen.tell()
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of tokens; the unknown symbol shows as U+FFFD."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from tui_trainer.tasks.registry import load_task
 def task_of(layout: RunLayout, tag: str, *, copy: bool = False) -> tuple[Task, dict[str, Any]]:
     """A fresh object of a checkpoint's task, and the hparams that it was trained with.
 
-    A task file comes from where it was, or from the copy that the run keeps.
+    A task file comes from where it was, or from the copy that the run keeps. Data that a relative path does
+    not lead to from here are looked for from where the run was started.
 
     Args:
         layout: the run.
@@ -35,7 +37,18 @@ def task_of(layout: RunLayout, tag: str, *, copy: bool = False) -> tuple[Task, d
         message = f"{layout.parameters_file(tag)} is missing, or names no task"
         raise FileError("run without hparams", message, "hparams.json of the run has the same content")
     folders = () if copy else (Path(),)
-    return load_task(values["task"], folders, layout.task_source), values
+    return load_task(values["task"], folders, layout.task_source), _with_data_found(layout, values)
+
+
+def _with_data_found(layout: RunLayout, values: dict[str, Any]) -> dict[str, Any]:
+    named, started = values.get("dataset_path"), RunReader(layout.root).run().get("cwd")
+    if not isinstance(named, str) or not isinstance(started, str):
+        return values
+    path = Path(named).expanduser()
+    there = Path(started) / path
+    if path.is_absolute() or os.path.exists(path) or not os.path.exists(there):
+        return values
+    return {**values, "dataset_path": str(there)}
 
 
 def hparams_for(layout: RunLayout, tag: str, changes: Mapping[str, Any]) -> Hparams:

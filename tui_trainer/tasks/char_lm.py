@@ -263,11 +263,13 @@ class CharLM(Task):
         Raises:
             FileError: it is no text.
         """
+        import numpy as np
         import torch
 
-        from tui_trainer.datasets.text import read_text
+        from tui_trainer.datasets.text import code_points, read_text
 
         text = read_text(path)
+        self.vocabulary.tell_unknown(np.bincount(code_points(text)))
         yield {"prompt": text}, torch.from_numpy(self.vocabulary.encode(text or START))
 
     def predict(self, model: nn.Module, inputs: Tensor) -> Any:

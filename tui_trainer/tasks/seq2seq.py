@@ -129,6 +129,7 @@ class Seq2Seq(Task):
         import torch
 
         from tui_trainer.datasets.splits import divide
+        from tui_trainer.datasets.unseen import unknown_characters
 
         pairs, parts = self._pairs(hparams)
         if not self._fitted:
@@ -138,6 +139,11 @@ class Seq2Seq(Task):
         elif (longest := max(len(target) for _, target in pairs)) >= self.target_length:
             message = f"a target has {longest:,} characters, and the model writes {self.target_length - 1:,}"
             raise FileError("target too long", message, "train on such targets first")
+        unknown = unknown_characters()
+        for text, target in pairs if self._fitted else ():
+            self.inputs.count_unknown(unknown, "input", text)
+            self.targets.count_unknown(unknown, "target", target)
+        unknown.tell()
         inputs = torch.from_numpy(self.inputs.encode([pair[0] for pair in pairs]))
         targets = torch.from_numpy(self.targets.encode([pair[1] for pair in pairs], self.target_length))
         splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed)
@@ -258,14 +264,18 @@ class Seq2Seq(Task):
         import torch
 
         from tui_trainer.datasets.pairs import read_texts
+        from tui_trainer.datasets.unseen import unknown_characters
 
+        unseen = unknown_characters()
         for where, text in read_texts(path, hparams.input_column):
             if len(text) > hparams.max_length:
                 message = f"{where}: {len(text):,} characters, max_length is {hparams.max_length:,}"
                 raise FileError("text too long", message, f"--max-length {len(text)} accepts it")
+            self.inputs.count_unknown(unseen, "input", text)
             # Padding changes nothing: the network never looks at it.
             length = -(-(len(text) + 1) // PREDICTED_STEP) * PREDICTED_STEP
             yield {"input": text}, torch.from_numpy(self.inputs.encode([text], length))[0]
+        unseen.tell()
 
     def prediction_rows(self, outputs: Any) -> list[dict[str, Any]]:
         """The text of each greedy decoding."""

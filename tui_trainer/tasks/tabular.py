@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tui_trainer.datasets.encoding import TableEncoder, Target
     from tui_trainer.datasets.tables import Table
 
+_UNSEEN = "have a value never seen in training"
 _COLUMNS = "column names with commas between them"
 _LOSSES = {
     "classification": ("auto", "CrossEntropyLoss", "MultiMarginLoss"),
@@ -175,25 +176,40 @@ class Tabular(Task):
         splits = divide(parts, hparams.test_size, hparams.val_size, hparams.seed, labels)
         encoder = self._encoder if self._fitted else None
         if encoder is not None:
-            encoder.check(table)
+            encoder.check(table, {*hparams.ignore, name})
         else:
             features = choose_features(table, name, hparams.ignore, hparams.numeric, hparams.categorical)
             encoder = TableEncoder.fit(table, features, splits.train)
             self._encoder, self._target, self._target_name = encoder, target, name
             self._scale = None if target.classes else mean_and_std(target.values[splits.train])
-        inputs = torch.from_numpy(encoder.encode(table, splits.order))
+        encoded = encoder.encode(table, splits.order)
+        self._tell_unseen(table, encoder, encoded, splits.order, 0 if self._fitted else len(splits.train))
+        inputs = torch.from_numpy(encoded)
         targets = torch.from_numpy(target.values[splits.order])
         if self._scale is not None:
             targets = (targets - self._scale[0]).float()
         return splits.sliced(inputs, targets)
 
+    def _tell_unseen(
+        self, table: Table, encoder: TableEncoder, encoded: Any, order: Any, trained_on: int
+    ) -> None:
+        """Warn of categories that training has not seen, in all rows after those that it learns from."""
+        from tui_trainer.datasets.unseen import Unseen
+
+        beyond = " beyond the training split" if trained_on else ""
+        unseen = Unseen(f"rows{beyond} {_UNSEEN}")
+        encoder.count_unseen(unseen, table, encoded[trained_on:], order[trained_on:])
+        unseen.tell()
+
     def readable(self, sample: Any) -> Any:
         """({column: number, text or None}, {target: number or class}), as the table has them."""
+        from tui_trainer.datasets.encoding import near
+
         assert self._encoder is not None
         assert self._target is not None
         inputs, target = sample
         if self._scale is not None:
-            value: Any = float(target) + self._scale[0]
+            value: Any = near(self._scale[0], float(target))
         else:
             value = self._target.classes[int(target)]
         return self._encoder.decode(inputs.numpy()), {self._target_name: value}
@@ -316,18 +332,21 @@ class Tabular(Task):
 
         The columns of `ignore` go along, so that identifiers are in the output; lists and their like do not.
 
+        Categories that training has not seen are told when all rows are read.
+
         Raises:
             FileError: a column is missing, or a value can't be used.
         """
         import torch
 
         from tui_trainer.datasets.tables import table_pieces
+        from tui_trainer.datasets.unseen import Unseen
 
         encoder = self._encoder
         assert encoder is not None
-        row = 0
+        row, unseen = 0, Unseen(f"rows {_UNSEEN}")
         for piece in table_pieces(path, {*encoder.features.categorical, *hparams.ignore}):
-            encoder.check(piece)
+            encoder.check(piece, {*hparams.ignore, self._target_name})
             if row == 0:
                 known = {*encoder.features.numeric, *encoder.features.categorical, *hparams.ignore}
                 if extra := [name for name in piece.columns if name not in {*known, self._target_name}]:
@@ -336,7 +355,9 @@ class Tabular(Task):
                     )
             kept = {name: column for name, column in piece.columns.items() if name in hparams.ignore}
             kept = {name: column for name, column in kept.items() if not column.unusable}
-            encoded = torch.from_numpy(encoder.encode(piece))
-            for place, inputs in enumerate(encoded):
+            encoded = encoder.encode(piece)
+            encoder.count_unseen(unseen, piece, encoded)
+            for place, inputs in enumerate(torch.from_numpy(encoded)):
                 yield {"row": row, **{name: column.text(place) for name, column in kept.items()}}, inputs
                 row += 1
+        unseen.tell()
