@@ -10,6 +10,10 @@ from enum import IntEnum
 from pathlib import Path
 
 
+class DataNotice(UserWarning):
+    """Something about the data that a person should know, in a sentence. A run records it as an alert."""
+
+
 class Exit(IntEnum):
     """Exit codes of every command."""
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from tests.helpers import NoisyItems, Points, PointsHparams, points
+from tests.helpers import NoisyItems, Points, PointsHparams, events, points
 from tui_trainer import train
 from tui_trainer.engine.data import build_loaders, raw_splits
 from tui_trainer.errors import Exit, TrainerError, UsageError
@@ -232,3 +232,16 @@ def test_a_list_of_inputs_and_targets_is_refused_with_what_to_do() -> None:
     with pytest.raises(TrainerError, match="a list of 2 tensors") as caught:
         split(list(numbered()), seed=0)
     assert "return a tuple" in caught.value.hint
+
+
+def test_values_that_were_never_seen_in_training_are_an_alert(tmp_path: Path) -> None:
+    rows = [f"{number},{'ab'[number % 2]},{number % 2}" for number in range(40)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["size,kind,y", *rows[:39], "1,strange,0"]) + "\n")
+    values = {"dataset_path": str(table), "target": "y", "epochs": 1, "test_size": 0.5, "seed": 0}
+    told = []
+    for seed in range(4):
+        run_dir = train("tabular", {**values, "seed": seed}, runs_dir=tmp_path / "runs").run_dir
+        told += [alert["message"] for alert in events(run_dir, "alert") if alert["title"] == "about the data"]
+    assert told
+    assert 'such as "strange"' in told[0]

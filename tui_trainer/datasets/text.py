@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from tui_trainer.datasets.unseen import unknown_characters
-from tui_trainer.errors import FileError
+from tui_trainer.errors import DataNotice, FileError
 
 TEXT_SUFFIXES = frozenset(
     {
@@ -311,4 +311,6 @@ class _Judge:
             name = self._path.name
             hint = f"convert it first: iconv -f ISO-8859-1 -t UTF-8 {name} > utf8-{name}"
             raise FileError("text is not UTF-8", f"{where}, nor are {share:.1%} of its characters", hint)
-        warnings.warn(f"{where}; {self._bad:,} such characters were replaced by U+FFFD", stacklevel=2)
+        warnings.warn(
+            f"{where}; {self._bad:,} such characters were replaced by U+FFFD", DataNotice, stacklevel=2
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+from tui_trainer.errors import DataNotice
+
 _LONGEST = 60
 
 
@@ -33,7 +35,7 @@ class Unseen:
         for name, (count, example) in self._found.items():
             shown = example if len(example) <= _LONGEST else f"{example[: _LONGEST - 1]}…"
             told = f'{name}: {count:,} of {self._total:,} {self._are}, such as "{shown}"'
-            warnings.warn(told, stacklevel=3)
+            warnings.warn(told, DataNotice, stacklevel=3)
 
 
 def unknown_characters() -> Unseen:

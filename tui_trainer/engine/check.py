@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine.alerts import Alert
 from tui_trainer.engine.batch_looper import test_batch_looper, train_batch_looper
-from tui_trainer.engine.broadcast import broadcasts_told
 from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.failure import during, explain
 from tui_trainer.engine.meter import Meter
 from tui_trainer.engine.prepare import Phase, prepare
 from tui_trainer.engine.prepared import Prepared
+from tui_trainer.engine.warned import warnings_told
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +65,7 @@ def check(
         if weights is not None:
             weights.load_into(model, alert)
 
-    with broadcasts_told(alert):
+    with warnings_told(alert):
         ready = prepare(task, hparams, phase, alert=alert, load_weights=load_weights if weights else None)
         facts = ready.facts()
         metrics = _one_batch_each(ready, hparams, phase)

@@ -17,7 +17,6 @@ from tui_trainer.config.every import Every
 from tui_trainer.config.hparams import Hparams
 from tui_trainer.engine import checkpoint, rng
 from tui_trainer.engine.batch_looper import Waiting, train_batch_looper
-from tui_trainer.engine.broadcast import broadcasts_told
 from tui_trainer.engine.context import EpochContext, call_hook
 from tui_trainer.engine.controls import Controls
 from tui_trainer.engine.diagnosis import Start, find_cause, first_state
@@ -39,6 +38,7 @@ from tui_trainer.engine.room import with_room
 from tui_trainer.engine.rows import RowLogger
 from tui_trainer.engine.saving import Saver, model_path, path_here
 from tui_trainer.engine.trainer_state import restoring
+from tui_trainer.engine.warned import warnings_told
 from tui_trainer.errors import FileError, TrainerError
 from tui_trainer.runs.checkpoints import newest_good, read_index
 from tui_trainer.runs.directions import loss_direction
@@ -130,7 +130,7 @@ class Experiment:
         Raises:
             TrainerError: what went wrong, in the user's words.
         """
-        with broadcasts_told(self._tell):
+        with warnings_told(self._tell):
             return self._run()
 
     def _run(self) -> Ending:

@@ -5,6 +5,7 @@
 | run_start  | run_dir, task, hparams, device, world_size, parameters, train_samples, test_samples, steps_per_epoch, total_steps, monitor, directions {metric: "min" or "max"} |
 | run_resume | step, epoch, checkpoint; and any of run_start's that changed |
 | phase      | name; seconds once the phase is over |
+| directions | directions {metric: "min" or "max"} of what a task's own training step records |
 | epoch_start| epoch (from 1), step |
 | evaluation | epoch, step, metrics, best, improved; an evaluation that is not at an epoch's end |
 | epoch_end  | epoch (from 1), step, metrics {"train/loss": …, "test/loss": …, …}, lr, seconds (with its evaluation), samples_per_s, best {metric, value, epoch}, improved (bool) |

@@ -1,4 +1,4 @@
-"""Losses of a column and a row, which torch broadcasts to a table: told as an alert, once a run."""
+"""Warnings that a person should see are alerts: of data, and of a loss that torch broadcasts to a table."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TextIO
 
 from tui_trainer.engine.alerts import Alert
 from tui_trainer.engine.hints import SAME_SHAPE
+from tui_trainer.errors import DataNotice
 
 _SIZE = r"\(torch\.Size\((.*?)\)\)"
 _WARNING = rf"Using a target size {_SIZE} that is different to the input size {_SIZE}"
 
 
 @contextmanager
-def broadcasts_told(alert: Alert) -> Iterator[None]:
-    """While inside, torch's warning of outputs and targets that differ in shape is an alert.
+def warnings_told(alert: Alert) -> Iterator[None]:
+    """While inside, notices about data are alerts, and torch's warning of outputs and targets that differ in
+    shape is one, once.
 
-    torch says it to stderr, which nobody reads who looks at a screen, and trains on.
+    stderr, where they would go, nobody reads who looks at a screen.
 
     Args:
         alert: is told a title and a message.
@@ -36,7 +38,9 @@ def broadcasts_told(alert: Alert) -> Iterator[None]:
     ) -> None:
         nonlocal told
         found = re.match(_WARNING, str(message))
-        if found is None:
+        if issubclass(category, DataNotice):
+            alert("about the data", str(message))
+        elif found is None:
             show_others(message, category, filename, lineno, file, line)
         elif not told:
             told = True
@@ -49,6 +53,7 @@ def broadcasts_told(alert: Alert) -> Iterator[None]:
     # Entering forgets which warnings were shown before, so that each run of a process has its own.
     with warnings.catch_warnings():
         warnings.filterwarnings("default", message=_WARNING, category=UserWarning)
+        warnings.simplefilter("always", DataNotice)
         show_others = warnings.showwarning
         warnings.showwarning = show
         yield
