@@ -327,6 +327,19 @@ def test_a_task_file_that_can_not_be_loaded_is_told_and_the_app_goes_on(
     drive(work, "net.py")
 
 
+def test_a_key_that_waits_for_the_form_says_so() -> None:
+    Path("broken.py").write_text("import nowhere_to_be_found\n")
+
+    async def look(driver: Driver) -> None:
+        await driver.until(lambda: driver.form.error is not None, "the error")
+        for key in ("r", "i", "D"):
+            await driver.press(key)
+        notices = [str(notice.message) for notice in driver.app._notifications]
+        assert notices == [f"Not now: {driver.form.why_not}."] * 3
+
+    drive(look, "broken.py")
+
+
 def test_a_task_file_that_breaks_and_is_mended_keeps_what_was_typed_and_is_estimated_anew(
     estimates: list[list[str]],
 ) -> None:

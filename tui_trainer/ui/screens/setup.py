@@ -244,6 +244,12 @@ class SetupScreen(Page):
             return None if form.why_not else True
         return True
 
+    def why_not(self, key: str) -> str:
+        """What waits for a form that means something."""
+        if key not in ("r", "ctrl+r", "D", "ctrl+s", "e", "i"):
+            return ""
+        return f"Not now: {why}." if (why := self._form.why_not) else ""
+
     def _refresh_keys(self) -> None:
         """Draw the key bar anew if other keys apply now."""
         form, view = self._form, self.query_one(FormView)
